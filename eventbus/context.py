@@ -1,0 +1,341 @@
+"""What a middleware gets: one `Context` for one event, and the protocols of what hangs on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import msgspec
+
+from .errors import check_refusal
+from .events import ConnectionState, EventType
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy, MultiMapping
+
+Next: TypeAlias = "Callable[[Context], Awaitable[Context]]"
+"""The rest of the chain: give it the context, await the context."""
+
+Middleware: TypeAlias = "Callable[[Context, Next], Awaitable[Context]]"
+"""`async (ctx, call_next) -> ctx`."""
+
+Data: TypeAlias = str | bytes
+"""A str leaves as a text frame, bytes as a binary one."""
+
+
+UNPARSED: Any = object()
+
+
+class Handshake:
+    """What the HTTP request of a connection said; one object, shared by all of its events."""
+
+    __slots__ = ("cookies", "headers", "path", "query", "remote", "subprotocols", "trace")
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        query: MultiMapping[str],
+        headers: CIMultiDictProxy[str],
+        cookies: Mapping[str, str],
+        remote: str | None,
+        subprotocols: tuple[str, ...] = (),
+        trace: str | None = None,
+    ) -> None:
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.cookies = cookies
+        self.remote = remote
+        self.subprotocols = subprotocols
+        self.trace = trace
+
+
+class Request:
+    """The event as it came: read-only by convention, cheap by design.
+
+    `data` is bytes whatever the frame was; `is_binary` says which. `close_code` and `close_reason` are
+    set in a disconnect event (RFC 6455 section 7.1.5: 1005 where the frame had no code, 1006 where there
+    was no frame).
+    """
+
+    __slots__ = (
+        "_json",
+        "close_code",
+        "close_reason",
+        "connection_id",
+        "data",
+        "event",
+        "handshake",
+        "is_binary",
+        "socket",
+    )
+
+    def __init__(
+        self,
+        connection_id: str,
+        socket: str,
+        event: EventType,
+        handshake: Handshake,
+        data: bytes = b"",
+        is_binary: bool = False,
+        close_code: int | None = None,
+        close_reason: str = "",
+    ) -> None:
+        self.connection_id = connection_id
+        self.socket = socket
+        self.event = event
+        self.handshake = handshake
+        self.data = data
+        self.is_binary = is_binary
+        self.close_code = close_code
+        self.close_reason = close_reason
+        self._json: Any = UNPARSED
+
+    @property
+    def text(self) -> str:
+        """The payload as text. Raises UnicodeDecodeError for a binary frame that is no UTF-8."""
+        return self.data.decode()
+
+    def json(self) -> Any:
+        """The payload as JSON (RFC 8259), parsed once. Raises ValueError where it is none."""
+        if self._json is UNPARSED:
+            self._json = decode_json(self.data)
+        return self._json
+
+    @property
+    def path(self) -> str:
+        """The path of the handshake, percent-decoded."""
+        return self.handshake.path
+
+    @property
+    def query(self) -> MultiMapping[str]:
+        """The query of the handshake: a multidict, `getall` gives every value of a repeated name."""
+        return self.handshake.query
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str]:
+        """The headers of the handshake: a case-insensitive multidict."""
+        return self.handshake.headers
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies of the handshake."""
+        return self.handshake.cookies
+
+    @property
+    def remote(self) -> str | None:
+        """The peer's address, without the port."""
+        return self.handshake.remote
+
+    @property
+    def subprotocols(self) -> tuple[str, ...]:
+        """The subprotocols that the client offered, in its order."""
+        return self.handshake.subprotocols
+
+    @property
+    def trace(self) -> str | None:
+        """The `traceparent` header (W3C Trace Context), if the client sent one."""
+        return self.handshake.trace
+
+
+class Response:
+    """What the chain says to the handshake. It matters in connect only."""
+
+    __slots__ = ("reason", "status", "success")
+
+    def __init__(self) -> None:
+        self.success = True
+        self.status = 101
+        self.reason = ""
+
+    def reject(self, status: int = 401, reason: str = "") -> None:
+        """Refuse the connection with this HTTP status (400 to 599) and body.
+
+        Raises ValueError for any other status. Links that come later still run, unless this one does not
+        call them; the last word counts.
+        """
+        check_refusal(status, reason)
+        self.success = False
+        self.status = status
+        self.reason = reason
+
+
+class Connection(Protocol):
+    """One client on one socket."""
+
+    @property
+    def id(self) -> str:
+        """Unique over all nodes and time, and unguessable: 128 random bits."""
+        ...
+
+    @property
+    def state(self) -> ConnectionState: ...
+
+    @property
+    def channels(self) -> Collection[str]:
+        """The channels that it is subscribed to."""
+        ...
+
+    def send(self, data: Data) -> None:
+        """Put one message into the outbox; never blocks. Raises ConnectionGone, or TypeError for the data."""
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Send a close frame behind what waits in the outbox. Raises ConnectionGone the second time."""
+        ...
+
+    async def drain(self) -> None:
+        """Wait until what was sent has left for the operating system. Raises ConnectionGone."""
+        ...
+
+    async def subscribe(self, channel: str) -> None:
+        """From now on get what is published to the channel. Twice is once. Raises ConnectionGone."""
+        ...
+
+    async def unsubscribe(self, channel: str) -> None:
+        """No longer get it. A channel that it is not subscribed to is nothing."""
+        ...
+
+
+class ConnectionDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a connection, wherever it lives. `since` is in seconds since the epoch."""
+
+    id: str
+    socket: str
+    state: ConnectionState
+    channels: tuple[str, ...]
+    remote: str | None
+    since: float
+
+
+class Socket(Protocol):
+    """A named WebSocket endpoint."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def url(self) -> str:
+        """Where a client connects: ws:// or wss://, host, port and path."""
+        ...
+
+    async def send(self, connection_id: str, data: Data) -> None:
+        """Send to one connection by id. Raises ConnectionGone, or TypeError for the data."""
+        ...
+
+    async def close(self, connection_id: str, code: int = 1000, reason: str = "") -> None:
+        """Close one connection by id. Raises ConnectionGone, ValueError for the code or the reason."""
+        ...
+
+    async def publish(self, channel: str, data: Data, exclude: Iterable[str] = ()) -> None:
+        """Send to every connection subscribed to the channel, but those whose ids are in `exclude`."""
+        ...
+
+    async def connection(self, connection_id: str) -> ConnectionDetails:
+        """What is known of a connection. Raises ConnectionGone."""
+        ...
+
+
+class Document(Protocol):
+    """One document of a collection, by its key (1 to 256 bytes of UTF-8)."""
+
+    async def set(self, document: Mapping[str, Any]) -> None:
+        """Write the whole document, replacing what was there."""
+        ...
+
+    async def get(self) -> dict[str, Any]:
+        """A copy of the document. Raises NotFound."""
+        ...
+
+    async def delete(self) -> None:
+        """Remove it and its sub-collections. A missing one is nothing."""
+        ...
+
+    def collection(self, name: str) -> CollectionRef:
+        """A sub-collection of this document; only one level deep."""
+        ...
+
+
+class Page(Protocol):
+    """What one `fetch` brought: (key, document) pairs, and the token of the next page or None."""
+
+    @property
+    def items(self) -> list[tuple[str, dict[str, Any]]]: ...
+
+    @property
+    def token(self) -> str | None: ...
+
+
+class Query(Protocol):
+    """A query: conditions joined with "and". Each call returns a new query."""
+
+    def where(self, field: str, operator: str, value: Any) -> Query:
+        """Keep documents whose field compares so: `== < <= > >= starts_with`."""
+        ...
+
+    def limit(self, count: int) -> Query:
+        """At most so many documents a page (fetch) or in all (stream)."""
+        ...
+
+    async def fetch(self, token: str | None = None) -> Page: ...
+
+    def stream(self) -> AsyncIterator[tuple[str, dict[str, Any]]]: ...
+
+
+class CollectionRef(Protocol):
+    """A named collection of documents."""
+
+    def doc(self, key: str) -> Document: ...
+
+    def query(self) -> Query: ...
+
+    def allowing(self, *permissions: str) -> CollectionRef:
+        """The same collection with only these of `reading`, `writing`, `deleting` granted."""
+        ...
+
+
+class Topic(Protocol):
+    """A named stream between plugins inside the bus."""
+
+    def subscribe(self, handler: Callable[[Any], Awaitable[None]]) -> Subscription: ...
+
+    async def publish(self, data: Any) -> None: ...
+
+
+class Subscription(Protocol):
+    """A handler on a topic, in force at once; awaiting it is allowed and returns itself."""
+
+    def __await__(self) -> Any: ...
+
+    async def close(self) -> None: ...
+
+
+class Bus(Protocol):
+    """What every event can reach: the other sockets, the collections, the topics."""
+
+    def socket(self, name: str) -> Socket: ...
+
+    def collection(self, name: str) -> CollectionRef: ...
+
+    def topic(self, name: str) -> Topic: ...
+
+
+class Context:
+    """One event on its way through a chain.
+
+    `extras` is a dict for this event alone, for links to tell each other something.
+    """
+
+    __slots__ = ("bus", "connection", "extras", "request", "response", "socket")
+
+    def __init__(self, request: Request, connection: Connection, socket: Socket, bus: Bus) -> None:
+        self.request = request
+        self.response = Response()
+        self.extras: dict[str, Any] = {}
+        self.connection = connection
+        self.socket = socket
+        self.bus = bus
+
+
+decode_json = msgspec.json.Decoder().decode
