@@ -1,0 +1,126 @@
+"""A WebSocket server that you extend with plugins and configure in TOML.
+
+Everything that an author needs is here: `from eventbus import hookimpl, Context, Middleware, Next`. The names
+are imported when they are first used, so that the command line starts without loading the server.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .broker import Broker, Publication
+    from .chain import compose
+    from .context import (
+        Bus,
+        Connection,
+        ConnectionDetails,
+        Context,
+        Middleware,
+        Next,
+        Request,
+        Response,
+        Socket,
+    )
+    from .errors import (
+        ComposeError,
+        ConfigError,
+        ConnectionGone,
+        EventBusError,
+        Finding,
+        InvalidRequest,
+        NotFound,
+        PermissionDenied,
+        PluginError,
+        PluginFailed,
+        RegistrationError,
+        Reject,
+        StoreError,
+    )
+    from .events import CloseCode, ConnectionState, EventType
+    from .hookspecs import Command, Outcome, Placement, hookimpl
+    from .server.application import EventBus
+    from .store.protocol import Store
+
+HOMES = {
+    "broker": ("Broker", "Publication"),
+    "chain": ("compose",),
+    "context": (
+        "Bus",
+        "Connection",
+        "ConnectionDetails",
+        "Context",
+        "Middleware",
+        "Next",
+        "Request",
+        "Response",
+        "Socket",
+    ),
+    "errors": (
+        "ComposeError",
+        "ConfigError",
+        "ConnectionGone",
+        "EventBusError",
+        "Finding",
+        "InvalidRequest",
+        "NotFound",
+        "PermissionDenied",
+        "PluginError",
+        "PluginFailed",
+        "RegistrationError",
+        "Reject",
+        "StoreError",
+    ),
+    "events": ("CloseCode", "ConnectionState", "EventType"),
+    "hookspecs": ("Command", "Outcome", "Placement", "hookimpl"),
+    "server.application": ("EventBus",),
+    "store.protocol": ("Store",),
+}
+WHERE = {name: module for module, names in HOMES.items() for name in names}
+
+__all__ = [
+    "Broker",
+    "Bus",
+    "CloseCode",
+    "Command",
+    "ComposeError",
+    "ConfigError",
+    "Connection",
+    "ConnectionDetails",
+    "ConnectionGone",
+    "ConnectionState",
+    "Context",
+    "EventBus",
+    "EventBusError",
+    "EventType",
+    "Finding",
+    "InvalidRequest",
+    "Middleware",
+    "Next",
+    "NotFound",
+    "Outcome",
+    "PermissionDenied",
+    "Placement",
+    "PluginError",
+    "PluginFailed",
+    "Publication",
+    "RegistrationError",
+    "Reject",
+    "Request",
+    "Response",
+    "Socket",
+    "Store",
+    "StoreError",
+    "compose",
+    "hookimpl",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = WHERE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value

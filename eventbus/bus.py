@@ -1,0 +1,189 @@
+"""The bus: sockets by name, the broker and the store behind them, topics, and the clock that watches over all."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+from .broker import Broker, MemoryBroker, Publication
+from .channels import Channels
+from .connection import ClientConnection
+from .errors import EventBusError, RegistrationError
+from .events import CloseCode, ConnectionState
+from .hookspecs import Outcome
+from .sockets import BusSocket
+from .store.collection import Collection
+from .store.protocol import Store
+from .topics import Topic
+
+logger = logging.getLogger("eventbus")
+
+SWEEP_INTERVAL = 0.25
+"""Seconds between two looks for connections whose client is gone while their handler runs."""
+
+DEFAULT_STORE = Path("eventbus.sqlite3")
+
+Observers = tuple[tuple[str, Callable[[Outcome], None]], ...]
+
+
+class CoreBus:
+    """Everything but the server. Sockets are made before start; `start` and `stop` frame its life."""
+
+    def __init__(self, *, store: Store | None = None, broker: Broker | None = None) -> None:
+        self.broker: Broker = broker or MemoryBroker()
+        self.sockets: dict[str, BusSocket] = {}
+        self.paths: dict[str, BusSocket] = {}
+        self.observers: Observers = ()
+        self.failures: Counter[tuple[str, str, str]] = Counter()
+        """Failed chains, by socket, event and plugin."""
+        self.base_url: str | None = None
+        """`ws://host:port`, once the server listens."""
+        self.configured = False
+        """Whether the chains come from a configuration file."""
+        self.draining = False
+        """Whether new connections are refused, because the bus is about to stop."""
+        self.shutdown_grace = 10.0
+        self.lifespans: list[Callable[[], AbstractAsyncContextManager[Any]]] = []
+        self._store = store
+        self._spaces: dict[str, Channels] = {}
+        self._topics: dict[str, Topic] = {}
+        self._exit: AsyncExitStack | None = None
+        self._sweep: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def socket(self, name: str, *, path: str | None = None, space: str | None = None) -> BusSocket:
+        """The socket of that name; the same object every time. It is made when it is first named with a path.
+
+        Raises RegistrationError when it has no path yet, when another path is given for it, or when its path
+        belongs to another socket.
+        """
+        known = self.sockets.get(name)
+        if known is not None:
+            if path is not None and path != known.path:
+                raise RegistrationError(f"socket {name!r} is at {known.path!r} already, not at {path!r}")
+            if space is not None and space != known.space:
+                raise RegistrationError(f"socket {name!r} is in space {known.space!r} already")
+            return known
+        if path is None:
+            names = ", ".join(sorted(self.sockets)) or "there is none yet"
+            raise RegistrationError(f"no socket {name!r} (known: {names}); make it with a path")
+        if not path.startswith("/"):
+            raise RegistrationError(f"socket {name!r}: the path {path!r} does not begin with '/'")
+        if path in self.paths:
+            raise RegistrationError(f"sockets {self.paths[path].name!r} and {name!r} are both at {path!r}")
+        socket = self.sockets[name] = self.paths[path] = BusSocket(self, name, path, space)
+        return socket
+
+    def collection(self, name: str) -> Collection:
+        """The collection of that name, with every permission. Raises InvalidRequest for the name."""
+        return Collection(self.store, name)
+
+    def topic(self, name: str) -> Topic:
+        """The topic of that name; the same object every time."""
+        return self._topics.setdefault(name, Topic(name))
+
+    def channels(self, space: str) -> Channels:
+        """The channels of a space; the same object every time."""
+        return self._spaces.setdefault(space, Channels())
+
+    @property
+    def store(self) -> Store:
+        """The store behind the collections; by default an SQLite file in the working directory."""
+        if self._store is None:
+            from .store.sqlite import SqliteStore
+
+            self._store = SqliteStore(DEFAULT_STORE)
+        return self._store
+
+    async def start(self) -> None:
+        """Start store and broker, enter the lifespans in order. Raises what they raise, everything undone."""
+        if self._exit is not None:
+            raise EventBusError("the bus is running already")
+        async with AsyncExitStack() as stack:
+            await self.store.start()
+            stack.push_async_callback(self.store.stop)
+            await self.broker.start(self._deliver)
+            stack.push_async_callback(self.broker.stop)
+            stack.push_async_callback(self._close_topics)
+            for lifespan in self.lifespans:
+                await stack.enter_async_context(lifespan())
+            self.draining = False
+            self._exit = stack.pop_all()
+        self._schedule_sweep()
+
+    async def stop(self) -> None:
+        """End every connection, leave the lifespans in reverse, stop broker and store."""
+        stack, self._exit = self._exit, None
+        if stack is None:
+            return
+        async with stack:
+            await self.drain()
+            if self._sweep is not None:
+                self._sweep.cancel()
+
+    async def drain(self) -> None:
+        """Refuse new connections, close the open ones with 1001, and wait until every disconnect has run.
+
+        A handler still at work after the grace is cancelled; its disconnect runs all the same.
+        """
+        self.draining = True
+        tasks = {c.task for c in self.connections() if c.task is not None}
+        for connection in self.connections():
+            if connection.sendable and connection.wire is not None:
+                connection.begin_close(CloseCode.GOING_AWAY, "server shutdown")
+        tasks.discard(asyncio.current_task())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=self.shutdown_grace)
+            for task in late:
+                task.cancel()
+            if late:
+                logger.warning("shutdown: %d handlers were still at work and are cancelled", len(late))
+                await asyncio.wait(late, timeout=self.shutdown_grace)
+        if self._ending:
+            _, late_ends = await asyncio.wait(self._ending, timeout=self.shutdown_grace)
+            for task in late_ends:
+                task.cancel()
+            if late_ends:
+                logger.error("shutdown: %d disconnect chains did not end and are cancelled", len(late_ends))
+                await asyncio.wait(late_ends)
+
+    def connections(self) -> list[ClientConnection]:
+        """Every connection of every socket on this node."""
+        return [c for socket in self.sockets.values() for c in socket.connections.values()]
+
+    def spawn_end(self, ending: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run the end of a connection in a task that outlives the cancelling of the connection's own."""
+        task = asyncio.get_running_loop().create_task(ending)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return task
+
+    def _deliver(self, publication: Publication) -> None:
+        self.channels(publication.space).deliver(publication)
+
+    async def _close_topics(self) -> None:
+        for topic in self._topics.values():
+            await topic.close()
+
+    def _schedule_sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._sweep = loop.call_later(SWEEP_INTERVAL, self._look_for_lost)
+
+    def _look_for_lost(self) -> None:
+        """Cancel handlers that hang although their client is gone; aiohttp would leave them for ever."""
+        now = asyncio.get_running_loop().time()
+        for connection in self.connections():
+            if connection.state is ConnectionState.CLOSED or not connection.lost():
+                continue
+            if connection.gone_since is None:
+                connection.gone_since = now
+            elif now - connection.gone_since >= connection.socket.options.grace and not connection.expired:
+                connection.expired = True
+                if connection.task is not None:
+                    connection.task.cancel()
+        self._schedule_sweep()

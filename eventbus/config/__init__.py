@@ -1,0 +1,38 @@
+"""The configuration: from a TOML file to a frozen model, with every mistake found at once and placed.
+
+`find_config` says which file, `load` reads it; `read_document` and `parse` are its two steps, for whoever
+goes on checking in spite of findings. `convert_options` makes a plugin's options, `json_schema` describes the
+whole file.
+"""
+
+from .document import Document, read_document
+from .find import find_config
+from .load import load, parse
+from .model import (
+    BackendConfig,
+    Config,
+    LinkConfig,
+    LogConfig,
+    RoutesConfig,
+    ServerConfig,
+    SocketConfig,
+)
+from .options import convert_options
+from .schema import json_schema
+
+__all__ = [
+    "BackendConfig",
+    "Config",
+    "Document",
+    "LinkConfig",
+    "LogConfig",
+    "RoutesConfig",
+    "ServerConfig",
+    "SocketConfig",
+    "convert_options",
+    "find_config",
+    "json_schema",
+    "load",
+    "parse",
+    "read_document",
+]

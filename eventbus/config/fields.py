@@ -1,0 +1,120 @@
+"""Convert the values of a table one by one, so that every mistake is found and not only the first."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from ..errors import Finding
+from .document import Document
+from .positions import KeyPath
+from .unknown import unknown_keys
+from .wording import did_you_mean, kind, quoted, reword
+
+_PLACE = re.compile(r" - at `(?:key` in `)?\$(?P<steps>[^`]*)`$")
+_STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+)\]|(?P<some>\[\.\.\.\])")
+
+
+def convert_fields(
+    document: Document,
+    types: Mapping[str, Any],
+    path: KeyPath,
+    table: Mapping[str, Any],
+    also: Collection[str] = (),
+) -> tuple[dict[str, Any], list[Finding]]:
+    """Convert the keys of one table to `types`; return what was valid, and the findings.
+
+    A key that is neither in `types` nor in `also` is a finding; those in `also` are left to the caller.
+    """
+    values = {}
+    findings = []
+    for key, value in table.items():
+        if key in types:
+            converted, found = convert_value(document, (*path, key), value, types[key])
+            findings += found
+            if not found:
+                values[key] = converted
+        elif key not in also:
+            findings.append(unknown_key(document, (*path, key), [*types, *also]))
+    return values, findings
+
+
+def convert_value(document: Document, path: KeyPath, value: Any, type_: Any) -> tuple[Any, list[Finding]]:
+    """Convert one value strictly; return it, or None and the findings."""
+    shape = msgspec.inspect.type_info(type_)
+    findings = [unknown_key(document, where, known) for where, known in unknown_keys(shape, value, path)]
+    try:
+        return msgspec.convert(value, type_, strict=True), findings
+    except msgspec.ValidationError as error:
+        finding = validation_finding(document, path, str(error), value, shape)
+    except Exception as error:  # a type's own __post_init__ may raise anything
+        finding = document.finding(path, f"not accepted: {type(error).__name__}: {error}")
+    # msgspec itself reports an unknown key in a type that forbids them: that one is already in the list.
+    if not (findings and finding.message.startswith("object contains unknown field")):
+        findings.append(finding)
+    return None, findings
+
+
+def unknown_key(document: Document, path: KeyPath, known: Collection[str]) -> Finding:
+    """The finding for a key that nobody knows, with the most similar known one as its hint."""
+    return document.finding(path, "unknown key", did_you_mean(str(path[-1]), known))
+
+
+def not_a_table(document: Document, path: KeyPath, value: Any) -> Finding:
+    """The finding for a value that should have been a table."""
+    return document.finding(path, f"expected a table, got {kind(value)}")
+
+
+def validation_finding(
+    document: Document, path: KeyPath, message: str, value: Any, shape: msgspec.inspect.Type
+) -> Finding:
+    """Turn a message of msgspec's about the value at `path` into a finding about the very value it means."""
+    text, steps = split_place(message)
+    for step in steps:
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError):  # the message names a field that is not in the document
+            break
+        path = (*path, step)
+    if not steps and (allowed := choices(shape)):
+        text = "expected " + " or ".join(quoted(choice) for choice in allowed)
+    if ", got " not in text and text.startswith(("Expected", "expected", "Number")):
+        text = f"{text}, got {_shown(value, text)}"
+    return document.finding(path, reword(text))
+
+
+def split_place(message: str) -> tuple[str, KeyPath]:
+    """Split ``Expected `int`, got `str` - at `$.a[0]` `` into the message and the path ("a", 0).
+
+    The path ends before a dictionary's value, because msgspec does not name the key.
+    """
+    match = _PLACE.search(message)
+    if match is None:
+        return message, ()
+    steps: list[str | int] = []
+    for step in _STEP.finditer(match["steps"]):
+        if step["some"]:
+            break
+        steps.append(step["key"] or int(step["index"]))
+    return message[: match.start()], tuple(steps)
+
+
+def choices(shape: msgspec.inspect.Type) -> list[Any]:
+    """The only values that the type allows; empty if it is no Literal or Enum."""
+    if isinstance(shape, msgspec.inspect.LiteralType):
+        return list(shape.values)
+    if isinstance(shape, msgspec.inspect.EnumType):
+        return [member.value for member in shape.cls]
+    if isinstance(shape, msgspec.inspect.UnionType):
+        others = [member for member in shape.types if not isinstance(member, msgspec.inspect.NoneType)]
+        return choices(others[0]) if len(others) == 1 else []
+    return []
+
+
+def _shown(value: Any, text: str) -> str:
+    if "of length" in text and isinstance(value, str | list):
+        return f"length {len(value)}"
+    return quoted(value)

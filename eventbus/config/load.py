@@ -1,0 +1,125 @@
+"""From a TOML file to the configuration, with every finding at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from ..errors import ConfigError, Finding
+from .document import Document, read_document
+from .fields import convert_fields, not_a_table, unknown_key
+from .model import BackendConfig, Config, LogConfig, ServerConfig
+from .sockets import parse_sockets
+from .wording import kind, quoted
+
+TABLES = ("server", "sockets", "plugins", "broker", "store", "log")
+
+_Settings = TypeVar("_Settings", ServerConfig, LogConfig)
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file. Raises ConfigError with all findings."""
+    config, findings = parse(read_document(path))
+    if findings:
+        raise ConfigError(findings)
+    return config
+
+
+def parse(document: Document) -> tuple[Config, list[Finding]]:
+    """Check a document; return the configuration and every finding, in the order of the file.
+
+    With findings, the configuration holds what was valid and defaults for the rest: fit for further checks,
+    not for running.
+    """
+    findings = [unknown_key(document, (key,), TABLES) for key in document.data if key not in TABLES]
+    server, found = _settings(document, "server", ServerConfig)
+    findings += found
+    server, found = _check_url(document, server)
+    findings += found
+    log, found = _settings(document, "log", LogConfig)
+    findings += found
+    sockets, found = parse_sockets(document)
+    findings += found
+    plugins, found = _plugins(document)
+    findings += found
+    broker, found = _backend(document, "broker", "memory")
+    findings += found
+    store, found = _backend(document, "store", "sqlite")
+    findings += found
+    config = Config(
+        document=document,
+        server=server,
+        sockets=sockets,
+        plugins=plugins,
+        broker=broker,
+        store=store,
+        log=log,
+    )
+    return config, sorted(findings, key=lambda finding: (finding.line, finding.column))
+
+
+def _settings(document: Document, name: str, type_: type[_Settings]) -> tuple[_Settings, list[Finding]]:
+    table = document.data.get(name, {})
+    if not isinstance(table, dict):
+        return type_(), [not_a_table(document, (name,), table)]
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(type_)}
+    values, findings = convert_fields(document, types, (name,), table)
+    return type_(**values), findings
+
+
+def _check_url(document: Document, server: ServerConfig) -> tuple[ServerConfig, list[Finding]]:
+    if server.url is None:
+        return server, []
+    mistake = _url_mistake(server.url)
+    if mistake:
+        finding = document.finding(("server", "url"), mistake, 'write it like "wss://chat.example.org"')
+        return msgspec.structs.replace(server, url=None), [finding]
+    return msgspec.structs.replace(server, url=server.url.rstrip("/")), []
+
+
+def _url_mistake(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return f"{quoted(url)} is not a URL"
+    if parts.scheme not in ("ws", "wss"):
+        return f"the URL starts with ws:// or wss://, got {quoted(url)}"
+    if not parts.hostname or port == 0 or any(character.isspace() for character in url):
+        return f"{quoted(url)} is not a URL"
+    if "?" in url or "#" in url or "@" in url:
+        return "the URL has no user, no query and no fragment"
+    return ""
+
+
+def _plugins(document: Document) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
+    table = document.data.get("plugins", {})
+    if not isinstance(table, dict):
+        return {}, [not_a_table(document, ("plugins",), table)]
+    plugins = {name: options for name, options in table.items() if isinstance(options, dict)}
+    findings = [
+        not_a_table(document, ("plugins", name), options)
+        for name, options in table.items()
+        if name not in plugins
+    ]
+    return plugins, findings
+
+
+def _backend(document: Document, name: str, default: str) -> tuple[BackendConfig, list[Finding]]:
+    table = document.data.get(name, {})
+    if not isinstance(table, dict):
+        return BackendConfig(type=default), [not_a_table(document, (name,), table)]
+    type_ = table.get("type", default)
+    if not isinstance(type_, str):
+        finding = document.finding((name, "type"), f"expected a string, got {kind(type_)}")
+        return BackendConfig(type=default), [finding]
+    if not type_:
+        return BackendConfig(type=default), [
+            document.finding((name, "type"), f"an empty string names no {name}")
+        ]
+    return BackendConfig(
+        type=type_, options={key: value for key, value in table.items() if key != "type"}
+    ), []

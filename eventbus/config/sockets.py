@@ -1,0 +1,121 @@
+"""Read the sockets."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from ..errors import Finding
+from ..events import EventType
+from .chains import parse_chain, parse_routes
+from .document import Document
+from .fields import convert_fields, not_a_table
+from .model import SocketConfig, SocketSettings
+from .positions import KeyPath
+from .wording import quoted
+
+SOCKET_NAME = r"^[A-Za-z0-9_-]+$"
+SPACE = r"^[A-Za-z0-9_.-]+$"
+SOCKET_PATH = r"^/[^\s?#{}\x00-\x1f\x7f]*$"
+TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
+"""A token of RFC 7230: what a subprotocol's name is made of."""
+
+_EVENTS = tuple(event.value for event in EventType)
+_TYPES = {field.encode_name: field.type for field in msgspec.structs.fields(SocketSettings)}
+
+
+def parse_sockets(document: Document) -> tuple[dict[str, SocketConfig], list[Finding]]:
+    """Read `[sockets]`; return the sockets that can be used as far as they are valid, and the findings."""
+    table = document.data.get("sockets", {})
+    if not isinstance(table, dict):
+        return {}, [not_a_table(document, ("sockets",), table)]
+    if not table:
+        hint = "add a table [sockets.NAME]"
+        return {}, [document.finding(("sockets",), "there is no socket, so nobody could connect", hint)]
+    sockets: dict[str, SocketConfig] = {}
+    findings = []
+    for name, value in table.items():
+        path = ("sockets", name)
+        if not isinstance(value, dict):
+            findings.append(not_a_table(document, path, value))
+            continue
+        if not re.fullmatch(SOCKET_NAME, name):
+            message = "a socket's name is made of ASCII letters, digits, _ and -"
+            findings.append(document.finding(path, message))
+            continue
+        sockets[name], found = _parse_socket(document, name, value)
+        findings += found
+    return sockets, findings + _same_paths(document, sockets)
+
+
+def _parse_socket(document: Document, name: str, table: dict[str, Any]) -> tuple[SocketConfig, list[Finding]]:
+    path = ("sockets", name)
+    values, findings = convert_fields(document, _TYPES, path, table, also=(*_EVENTS, "routes"))
+    for key, check in (("path", _path_mistake), ("space", _space_mistake)):
+        if isinstance(values.get(key), str) and (message := check(values[key])):
+            findings.append(document.finding((*path, key), message))
+            del values[key]
+    found = _check_subprotocols(document, (*path, "subprotocols"), values.get("subprotocols", ()))
+    if found:
+        findings += found
+        del values["subprotocols"]
+    if values.get("heartbeat") == 0:
+        values["heartbeat"] = None
+    values.setdefault("path", f"/{name}")
+
+    chains: dict[str, Any] = {}
+    for event in _EVENTS:
+        if event in table:
+            chains[event], found = parse_chain(document, (*path, event), table[event])
+            findings += found
+        else:
+            hint = f"`{event} = []` says that there is none on purpose"
+            message = f"socket {quoted(name)} has no chain for {event}"
+            findings.append(document.finding((*path, event), message, hint))
+    routes = None
+    if "routes" in table:
+        routes, found = parse_routes(document, (*path, "routes"), table["routes"])
+        findings += found
+    return SocketConfig(name=name, routes=routes, **values, **chains), findings
+
+
+def _path_mistake(path: str) -> str:
+    if not path.startswith("/"):
+        return f'a path starts with "/", got {quoted(path)}'
+    if "?" in path or "#" in path:
+        return "a path has no query and no fragment"
+    if not re.fullmatch(SOCKET_PATH, path) or not path.isprintable():
+        return "a path has no blanks, braces or control characters"
+    if any(part in (".", "..") for part in path.split("/")):
+        return "no client can reach a path with . or .. in it"
+    return ""
+
+
+def _space_mistake(space: str) -> str:
+    if re.fullmatch(SPACE, space):
+        return ""
+    return "the name of a space is made of ASCII letters, digits, _, . and -"
+
+
+def _check_subprotocols(document: Document, path: KeyPath, names: tuple[str, ...]) -> list[Finding]:
+    findings = []
+    for index, name in enumerate(names):
+        if not re.fullmatch(TOKEN, name):
+            message = f"{quoted(name)} can't be the name of a subprotocol: it has to be a token of RFC 7230"
+            findings.append(document.finding((*path, index), message))
+        elif name in names[:index]:
+            findings.append(document.finding((*path, index), f"{quoted(name)} is listed twice"))
+    return findings
+
+
+def _same_paths(document: Document, sockets: dict[str, SocketConfig]) -> list[Finding]:
+    findings = []
+    first: dict[str, str] = {}
+    for name, socket in sockets.items():
+        other = first.setdefault(socket.path, name)
+        if other != name:
+            message = f"sockets {quoted(other)} and {quoted(name)} are both at {quoted(socket.path)}"
+            findings.append(document.finding(("sockets", name, "path"), message))
+    return findings

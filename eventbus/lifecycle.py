@@ -1,0 +1,190 @@
+"""The life of a connection: connect, accepted, messages one at a time, disconnect exactly once.
+
+The endpoint calls these in the connection's own task, in this order:
+
+    refusal = await connect(connection)      # not None: answer with it, that was all
+    connection.accept(wire)
+    await message(connection, data, binary)  # for each message
+    await disconnect(connection, code, reason)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import time
+
+from .chain import Chain, blamed
+from .connection import ClientConnection
+from .context import Context, Request
+from .errors import PluginFailed, Reject
+from .events import CloseCode, ConnectionState, EventType
+from .hookspecs import Outcome
+from .sockets import BusSocket
+
+logger = logging.getLogger("eventbus")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Refusal:
+    """The HTTP answer to a handshake that was not accepted."""
+
+    status: int
+    reason: str
+
+
+async def connect(connection: ClientConnection) -> Refusal | None:
+    """Run the connect chain; None says accepted. A refused connection is forgotten when this returns."""
+    socket = connection.socket
+    ctx = Context(
+        Request(connection.id, socket.name, EventType.CONNECT, connection.handshake),
+        connection,
+        socket,
+        socket.bus,
+    )
+    refusal: Refusal | None = None
+    accepted = False
+    try:
+        result = await run(socket, socket.chains.connect, ctx)
+        response = result.response
+        if not response.success:
+            refusal = Refusal(response.status, response.reason)
+        accepted = refusal is None
+    except Reject as reject:
+        refusal = Refusal(reject.status, reject.reason)
+    except asyncio.CancelledError as error:
+        if really_cancelled():
+            raise
+        log_failure(socket, ctx, error)
+        refusal = Refusal(500, "")
+    except Exception as error:
+        log_failure(socket, ctx, error)
+        refusal = Refusal(500, "")
+    finally:
+        if not accepted:
+            socket.forget(connection)
+    return refusal
+
+
+async def message(connection: ClientConnection, data: bytes, is_binary: bool) -> None:
+    """Run the message chain once. What a link raises is logged; the connection stays, unless `on_error` closes."""
+    socket = connection.socket
+    ctx = Context(
+        Request(connection.id, socket.name, EventType.MESSAGE, connection.handshake, data, is_binary),
+        connection,
+        socket,
+        socket.bus,
+    )
+    try:
+        if socket.bus.observers:
+            await run(socket, socket.chains.message, ctx)
+        else:
+            await socket.chains.message.call(ctx)
+    except asyncio.CancelledError as error:
+        if really_cancelled():
+            raise
+        failed(connection, ctx, error)
+    except Exception as error:
+        failed(connection, ctx, error)
+
+
+def failed(connection: ClientConnection, ctx: Context, error: BaseException) -> None:
+    """A message chain failed."""
+    socket = connection.socket
+    log_failure(socket, ctx, error)
+    if socket.options.on_error == "close" and connection.sendable:
+        connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
+
+
+async def disconnect(connection: ClientConnection, code: int, reason: str = "") -> None:
+    """Run the disconnect chain, then forget the connection, whatever the chain did."""
+    socket = connection.socket
+    connection.state = ConnectionState.CLOSED
+    request = Request(
+        connection.id,
+        socket.name,
+        EventType.DISCONNECT,
+        connection.handshake,
+        close_code=code,
+        close_reason=reason,
+    )
+    ctx = Context(request, connection, socket, socket.bus)
+    try:
+        await run(socket, socket.chains.disconnect, ctx)
+    except asyncio.CancelledError as error:
+        log_failure(socket, ctx, error)
+        if really_cancelled():
+            raise
+    except Exception as error:
+        log_failure(socket, ctx, error)
+    finally:
+        socket.forget(connection)
+
+
+async def run(socket: BusSocket, chain: Chain, ctx: Context) -> Context:
+    """Await a chain, and tell the observers how it went."""
+    observers = socket.bus.observers
+    if not observers:
+        return await chain.call(ctx)
+    started = time.perf_counter()
+    result = "ok"
+    error: Exception | None = None
+    try:
+        done = await chain.call(ctx)
+        if not done.response.success:
+            result = "rejected"
+        return done
+    except Reject as reject:
+        result = "rejected" if ctx.request.event is EventType.CONNECT else "failed"
+        error = reject
+        raise
+    except asyncio.CancelledError:
+        result = "cancelled"
+        raise
+    except Exception as raised:
+        result, error = "failed", raised
+        raise
+    finally:
+        outcome = Outcome(
+            socket=ctx.request.socket,
+            event=ctx.request.event,
+            connection_id=ctx.request.connection_id,
+            result=result,
+            seconds=time.perf_counter() - started,
+            plugin=blamed(error) if error else "",
+            error=error,
+        )
+        for name, observe in observers:
+            try:
+                observe(outcome)
+            except Exception:
+                logger.exception("observer %r raised", name, extra={"plugin": name})
+
+
+def really_cancelled() -> bool:
+    """Whether somebody cancelled this task, rather than a link letting a CancelledError of its own escape."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def log_failure(socket: BusSocket, ctx: Context, error: BaseException) -> None:
+    """One record with socket, event, connection and plugin; it counts too."""
+    request = ctx.request
+    plugin = blamed(error)
+    socket.bus.failures[request.socket, str(request.event), plugin] += 1
+    what = str(error) if isinstance(error, PluginFailed) else f"{type(error).__name__}: {error}"
+    logger.error(
+        "%s chain of socket %s failed in %s: %s",
+        request.event,
+        request.socket,
+        plugin or "the chain",
+        what,
+        exc_info=None if isinstance(error, PluginFailed) else error,
+        extra={
+            "socket": request.socket,
+            "event": str(request.event),
+            "connection": request.connection_id,
+            "plugin": plugin,
+        },
+    )

@@ -1,0 +1,1 @@
+"""aiohttp: the endpoint that carries the sockets, and the application around it."""

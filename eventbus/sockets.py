@@ -1,0 +1,181 @@
+"""A named socket: its chains, its connections, its channels."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from .broker import Publication
+from .chain import Chain, Composed, Link, build, flatten
+from .channels import Channels, check_channel
+from .connection import ClientConnection
+from .context import ConnectionDetails, Data, Handshake, Middleware
+from .errors import ConnectionGone, EventBusError, RegistrationError
+from .events import EventType
+from .frames import encode
+
+if TYPE_CHECKING:
+    from .bus import CoreBus
+
+logger = logging.getLogger("eventbus")
+M = TypeVar("M", bound=Middleware)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SocketOptions:
+    """How a socket treats its connections; seconds and bytes."""
+
+    subprotocols: tuple[str, ...] = ()
+    on_error: str = "log"
+    """`log`, or `close` with code 1011, when a message chain fails."""
+    grace: float = 5.0
+    """How long a handler may go on after its client is gone."""
+    heartbeat: float | None = 30.0
+    max_message_size: int = 1_048_576
+    max_outbox: int = 8_388_608
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chains:
+    """The three chains of a socket; swapped as one."""
+
+    connect: Chain = dataclasses.field(default_factory=lambda: build(()))
+    message: Chain = dataclasses.field(default_factory=lambda: build(()))
+    disconnect: Chain = dataclasses.field(default_factory=lambda: build(()))
+    routes: Mapping[str, Chain] = dataclasses.field(default_factory=dict)
+    """What the message chain hands on to, by the value of the routing field."""
+
+    def of(self, event: EventType) -> Chain:
+        """The chain of one event."""
+        return {
+            EventType.CONNECT: self.connect,
+            EventType.MESSAGE: self.message,
+            EventType.DISCONNECT: self.disconnect,
+        }[event]
+
+
+class BusSocket:
+    """A named WebSocket endpoint. Ids, chains and channels are its own, channels shared within a space."""
+
+    close_timeout = 10.0
+    """Seconds that a client has to answer a close frame."""
+
+    def __init__(self, bus: CoreBus, name: str, path: str, space: str | None = None) -> None:
+        self.bus = bus
+        self.name = name
+        self.path = path
+        self.space = space or f"socket:{name}"
+        self.options = SocketOptions()
+        self.chains = Chains()
+        self.channels: Channels = bus.channels(self.space)
+        self.connections: dict[str, ClientConnection] = {}
+        self._handlers: dict[EventType, Middleware] = {}
+
+    def __repr__(self) -> str:
+        return f"<socket {self.name!r} at {self.path}>"
+
+    @property
+    def max_outbox(self) -> int:
+        """Bytes that may wait for one client."""
+        return self.options.max_outbox
+
+    @property
+    def url(self) -> str:
+        base = self.bus.base_url
+        if base is None:
+            raise EventBusError(f"socket {self.name!r} has no URL before the server listens")
+        return base + self.path
+
+    @overload
+    def on(self, event: EventType | str) -> Callable[[M], M]: ...
+
+    @overload
+    def on(self, event: EventType | str, *middleware: Middleware) -> None: ...
+
+    def on(self, event: EventType | str, *middleware: Middleware) -> Any:
+        """Register the handler of an event; several middleware are composed. Also a decorator.
+
+        Raises RegistrationError for an unknown event, or when the event has a handler already.
+        """
+        kind = event_type(event, self.name)
+        if not middleware:
+
+            def register(function: M) -> M:
+                self.on(kind, function)
+                return function
+
+            return register
+        if self.bus.configured:
+            raise RegistrationError(f"socket {self.name!r}: its chains come from the configuration file")
+        parts = tuple(flatten(middleware))
+        handler = parts[0] if len(parts) == 1 else Composed(parts)
+        links = [Link(name_of(part), part) for part in parts]
+        if kind in self._handlers:
+            raise RegistrationError(
+                f"socket {self.name!r} has a handler for {kind} already: {name_of(self._handlers[kind])}; "
+                f"{name_of(handler)} can't be a second one. Compose them: on({kind.value!r}, a, b)"
+            )
+        self._handlers[kind] = handler
+        self.chains = dataclasses.replace(self.chains, **{kind.value: build(links)})
+        return None
+
+    def open(self, handshake: Handshake, lost: Callable[[], bool]) -> ClientConnection:
+        """A new connection, on its way through the connect chain; `lost` says whether its client is gone."""
+        connection = ClientConnection(self, handshake, lost)
+        self.connections[connection.id] = connection
+        return connection
+
+    def forget(self, connection: ClientConnection) -> None:
+        """The connection was refused, or its disconnect chain has ended."""
+        self.connections.pop(connection.id, None)
+        connection.end()
+
+    def find(self, connection_id: str) -> ClientConnection:
+        """The connection with this id that can be sent to. Raises ConnectionGone."""
+        connection = self.connections.get(connection_id)
+        if connection is None or not connection.sendable:
+            raise ConnectionGone(connection_id, self.name)
+        return connection
+
+    async def send(self, connection_id: str, data: Data) -> None:
+        self.find(connection_id).send(data)
+
+    async def close(self, connection_id: str, code: int = 1000, reason: str = "") -> None:
+        await self.find(connection_id).close(code, reason)
+
+    async def publish(self, channel: str, data: Data, exclude: Iterable[str] = ()) -> None:
+        check_channel(channel)
+        if not isinstance(data, str):
+            encode(data)
+        if isinstance(exclude, str):
+            raise TypeError("exclude takes several connection ids, such as [id], not a str")
+        await self.bus.broker.publish(Publication(self.space, channel, data, frozenset(exclude)))
+
+    async def connection(self, connection_id: str) -> ConnectionDetails:
+        return self.find(connection_id).details
+
+    def log_overflow(self, connection: ClientConnection) -> None:
+        """A client did not read, and its outbox ran over."""
+        logger.warning(
+            "outbox over %d bytes: the client does not read, closing with 1013",
+            self.max_outbox,
+            extra={"socket": self.name, "connection": connection.id},
+        )
+
+
+def event_type(event: EventType | str, socket: str) -> EventType:
+    """The event of that name. Raises RegistrationError for any other than the three."""
+    try:
+        return EventType(event)
+    except ValueError:
+        known = ", ".join(EventType)
+        raise RegistrationError(f"socket {socket!r}: {event!r} is no event; the events are {known}") from None
+
+
+def name_of(middleware: object) -> str:
+    """`module:name` of a function, or of an object's class."""
+    named = middleware if inspect.isroutine(middleware) else type(middleware)
+    return f"{named.__module__}:{named.__qualname__}"

@@ -1,0 +1,110 @@
+"""What a condition means: which values compare, and how."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from typing import Any
+
+from ..errors import InvalidRequest
+from .protocol import Condition
+from .validation import INTEGERS, check_text
+
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "==": operator.eq,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "starts_with": str.startswith,
+}
+
+MAX_FIELD_BYTES = 1024
+
+_MISSING = object()
+
+
+class Kind(IntEnum):
+    """The types that compare, each with its own values only. The numbers are stored: never change them."""
+
+    NULL = 0
+    BOOLEAN = 1
+    NUMBER = 2
+    STRING = 3
+
+
+def kind_of(value: object) -> Kind | None:
+    """The kind of a JSON value; None for objects and arrays, which compare with nothing."""
+    if isinstance(value, str):
+        return Kind.STRING
+    if isinstance(value, bool):
+        return Kind.BOOLEAN
+    if isinstance(value, int | float):
+        return Kind.NUMBER
+    return Kind.NULL if value is None else None
+
+
+def lookup(document: Any, field: str) -> tuple[Kind, Any] | None:
+    """The kind and the value of a field; None where it is missing, an object or an array."""
+    value = document
+    for part in field.split("."):
+        value = value.get(part, _MISSING) if isinstance(value, dict) else _MISSING
+        if value is _MISSING:
+            return None
+    kind = kind_of(value)
+    return None if kind is None else (kind, value)
+
+
+def matches(document: Any, conditions: Iterable[Condition]) -> bool:
+    """Whether a decoded document meets every condition. A field that is missing meets none."""
+    for condition in conditions:
+        found = lookup(document, condition.field)
+        if found is None or found[0] is not kind_of(condition.value):
+            return False
+        if not COMPARISONS[condition.operator](found[1], condition.value):
+            return False
+    return True
+
+
+def after_prefix(prefix: str) -> str | None:
+    """The least string that is greater than all that start with the prefix; None where there is none."""
+    # U+10FFFF has no successor, so the code point before it has to grow in its stead.
+    stem = prefix.rstrip("\U0010ffff")
+    if not stem:
+        return None
+    successor = ord(stem[-1]) + 1
+    if successor == 0xD800:  # surrogates are no characters: UTF-8 can't say them
+        successor = 0xE000
+    return stem[:-1] + chr(successor)
+
+
+def make_condition(field: object, comparison: object, value: object) -> Condition:
+    """A checked condition. Raises InvalidRequest, saying which of the three can't be used and why."""
+    path = check_text(field, "a field", MAX_FIELD_BYTES)
+    if not all(path.split(".")):
+        raise InvalidRequest(f"field {path!r} has an empty part between its dots")
+    if not isinstance(comparison, str) or comparison not in COMPARISONS:
+        raise InvalidRequest(f"no operator {comparison!r}; there are {' '.join(COMPARISONS)}")
+    if not isinstance(value, str | int | float | None):
+        raise InvalidRequest(f"{path} can't be compared with a {type(value).__name__}, only with a scalar")
+    if comparison == "starts_with" and not isinstance(value, str):
+        raise InvalidRequest(f"starts_with needs a str to compare {path} with, not {value!r}")
+    if value is None and comparison != "==":
+        raise InvalidRequest(f"{path} can be compared with null by == only, not by {comparison}")
+    if isinstance(value, str):
+        value = _plain(value, path)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidRequest(f"{path} can't be compared with {value!r}: it is no JSON number")
+    elif isinstance(value, int) and value not in INTEGERS:
+        raise InvalidRequest(f"{path} can't be compared with {value!r}: integers have 64 bits")
+    return Condition(path, comparison, value)
+
+
+def _plain(value: str, path: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(f"{path} can't be compared with {value!r}: it has a lone surrogate") from None
+    return str.__str__(value)

@@ -1,0 +1,123 @@
+"""Opening the SQLite file: its schema, its settings, and errors that say what to do."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..errors import StoreError
+
+APPLICATION_ID = 0x65766273
+"""Tells a store's file from any other SQLite database."""
+
+SCHEMA_VERSION = 1
+
+BUSY_SECONDS = 5.0
+"""How long to wait for another process that has locked the file."""
+
+# `entries` is the index: the value of each indexed field of each document, once by key and once by value.
+# SQLite's own json_extract would do the same by expression indexes, but it cuts strings at U+0000, does not
+# match escaped keys, needs field names inside SQL text and blocks every write while it builds an index.
+# `value` has no type, so that SQLite converts nothing.
+SCHEMA = """
+CREATE TABLE documents (
+    collection TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    child TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body BLOB NOT NULL,
+    UNIQUE (collection, parent, child, key)
+);
+CREATE TABLE fields (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection TEXT NOT NULL,
+    parent TEXT NOT NULL,
+    child TEXT NOT NULL,
+    path TEXT NOT NULL,
+    built TEXT NOT NULL DEFAULT '',
+    ready INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (collection, parent, child, path)
+);
+CREATE TABLE entries (
+    field INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    value NOT NULL,
+    PRIMARY KEY (field, key)
+) WITHOUT ROWID;
+CREATE INDEX entries_by_value ON entries (field, kind, value, key);
+"""
+
+_ADVICE = {
+    sqlite3.SQLITE_NOTADB: "it is no SQLite database; move it away or choose another path",
+    sqlite3.SQLITE_CORRUPT: "the database is damaged; restore it from a backup or move it away",
+    sqlite3.SQLITE_FULL: "the disk is full; free some space or choose a path on another disk",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened; check that its directory is there and may be written to",
+    sqlite3.SQLITE_READONLY: "it can't be written to; check the permissions of the file and its directory",
+    sqlite3.SQLITE_PERM: "it can't be written to; check the permissions of the file and its directory",
+    sqlite3.SQLITE_BUSY: "another process has locked it; stop that process or choose another path",
+    sqlite3.SQLITE_IOERR: "reading or writing failed; check the disk and its free space",
+}
+
+
+def explain(error: BaseException, path: Path) -> StoreError:
+    """The StoreError to raise for what SQLite raised: names the path and what to do."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    advice = _ADVICE.get(code)
+    return StoreError(f"store {path}: {advice} ({error})" if advice else f"store {path}: {error}")
+
+
+def open_file(path: Path, readers: int) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:
+    """The connection of the writer and those of the readers, the schema being in place. Raises StoreError."""
+    opened: list[sqlite3.Connection] = []
+    try:
+        if path.is_dir():
+            raise StoreError(f"store {path}: it is a directory; name a file in it")
+        if not path.parent.is_dir():
+            raise StoreError(f"store {path}: there is no directory {path.parent}; make it or change the path")
+        writer = _connect(path, opened)
+        _prepare(writer, path)
+        for _ in range(readers):
+            _connect(path, opened).execute("PRAGMA query_only = ON")
+    except BaseException as error:
+        for connection in opened:
+            connection.close()
+        if isinstance(error, sqlite3.Error | OSError):
+            raise explain(error, path) from error
+        raise
+    return writer, opened[1:]
+
+
+def _connect(path: Path, opened: list[sqlite3.Connection]) -> sqlite3.Connection:
+    # Each connection is used by one thread at a time, but not always by the one that opened it.
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    opened.append(connection)
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    # A write that was answered outlives a power cut; a batch pays for that once.
+    connection.execute("PRAGMA synchronous = FULL")
+    # All of it under the lock: another process may be making the schema right now.
+    connection.execute("BEGIN IMMEDIATE")
+    version = _pragma(connection, "user_version")
+    foreign = _pragma(connection, "application_id") not in (0, APPLICATION_ID)
+    if foreign or (version == 0 and connection.execute("SELECT 1 FROM sqlite_master").fetchone()):
+        raise StoreError(f"store {path}: it is the database of another program; choose another path")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"store {path}: it was written by a newer eventbus (schema {version}, this one knows"
+            f" {SCHEMA_VERSION}); update eventbus or choose another path"
+        )
+    if version == 0:
+        for statement in SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value

@@ -1,0 +1,112 @@
+"""Documents and the index entries of their fields. All of it runs inside a transaction of the writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import msgspec
+
+from .conditions import Kind, lookup
+from .protocol import Place
+
+MAX_INDEXES = 32
+"""How many fields of one place are indexed: each one makes every write to it dearer."""
+
+BUILD_STEP = 500
+"""How many documents one step of a build reads; writes get their turn between two steps."""
+
+_PLACE = "collection = ? AND parent = ? AND child = ?"
+
+_decode = msgspec.json.Decoder().decode
+
+
+def columns(place: Place) -> tuple[str, str, str]:
+    """The place as the first three columns of `documents` and `fields`."""
+    return place.collection, place.parent, place.child
+
+
+def set_document(connection: sqlite3.Connection, place: Place, key: str, body: bytes) -> None:
+    """Write a document and the entries of its indexed fields."""
+    connection.execute(
+        "INSERT INTO documents (collection, parent, child, key, body) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT DO UPDATE SET body = excluded.body",
+        (*columns(place), key, body),
+    )
+    fields = connection.execute(f"SELECT id, path FROM fields WHERE {_PLACE}", columns(place)).fetchall()
+    if fields:
+        document = _decode(body)
+        for field, path in fields:
+            _set_entry(connection, field, path, key, document)
+
+
+def delete_document(connection: sqlite3.Connection, place: Place, key: str) -> None:
+    """Remove a document, its entries and its sub-collections with theirs."""
+    connection.execute(f"DELETE FROM documents WHERE {_PLACE} AND key = ?", (*columns(place), key))
+    connection.execute(
+        f"DELETE FROM entries WHERE field IN (SELECT id FROM fields WHERE {_PLACE}) AND key = ?",
+        (*columns(place), key),
+    )
+    if not place.child:
+        below = (place.collection, key)
+        connection.execute("DELETE FROM documents WHERE collection = ? AND parent = ?", below)
+        fields = "SELECT id FROM fields WHERE collection = ? AND parent = ?"
+        connection.execute(f"DELETE FROM entries WHERE field IN ({fields})", below)
+        connection.execute("DELETE FROM fields WHERE collection = ? AND parent = ?", below)
+
+
+def pending_fields(connection: sqlite3.Connection) -> list[int]:
+    """The ids of the fields whose index is not complete yet."""
+    return [field for (field,) in connection.execute("SELECT id FROM fields WHERE ready = 0 ORDER BY id")]
+
+
+def add_field(connection: sqlite3.Connection, place: Place, path: str) -> None:
+    """Have a field indexed from now on, unless it is, or the place has too many already."""
+    (count,) = connection.execute(f"SELECT count(*) FROM fields WHERE {_PLACE}", columns(place)).fetchone()
+    if count < MAX_INDEXES:
+        connection.execute(
+            "INSERT INTO fields (collection, parent, child, path) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (*columns(place), path),
+        )
+
+
+def build_step(connection: sqlite3.Connection, field: int) -> bool:
+    """Index the next documents of a field. Returns whether it is complete (or gone)."""
+    row = connection.execute(
+        "SELECT collection, parent, child, path, built FROM fields WHERE id = ?", (field,)
+    ).fetchone()
+    if row is None:
+        return True
+    *place, path, built = row
+    documents = connection.execute(
+        f"SELECT key, body FROM documents WHERE {_PLACE} AND key > ? ORDER BY key LIMIT ?",
+        (*place, built, BUILD_STEP),
+    ).fetchall()
+    for key, body in documents:
+        _set_entry(connection, field, path, key, _decode(body))
+    complete = len(documents) < BUILD_STEP
+    last = documents[-1][0] if documents else built
+    connection.execute("UPDATE fields SET built = ?, ready = ? WHERE id = ?", (last, complete, field))
+    return complete
+
+
+def entry_value(kind: Kind, value: Any) -> str | int | float:
+    """How a value of that kind lies in the column: never as NULL, which compares with nothing."""
+    if kind is Kind.NULL:
+        return 0
+    if kind is Kind.BOOLEAN:
+        return int(value)
+    result: str | int | float = value
+    return result
+
+
+def _set_entry(connection: sqlite3.Connection, field: int, path: str, key: str, document: Any) -> None:
+    found = lookup(document, path)
+    if found is None:
+        connection.execute("DELETE FROM entries WHERE field = ? AND key = ?", (field, key))
+        return
+    kind, value = found
+    connection.execute(
+        "INSERT OR REPLACE INTO entries (field, key, kind, value) VALUES (?, ?, ?, ?)",
+        (field, key, int(kind), entry_value(kind, value)),
+    )

@@ -1,0 +1,127 @@
+"""Finding documents: by the index where the fields have one, by looking at each document where not."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+import msgspec
+
+from .conditions import Kind, after_prefix, kind_of, matches
+from .protocol import Condition, Place
+from .sqlite_index import columns, entry_value
+
+FEW = 2000
+"""Up to so many matches are sorted by key; of more than that the index by key is walked along instead."""
+
+CHUNK = 200
+"""How many documents are read at once where each has to be looked at."""
+
+_PLACE = "collection = :collection AND parent = :parent AND child = :child"
+_ALL = f"SELECT key, body FROM documents WHERE {_PLACE} AND key > :after ORDER BY key LIMIT :count"
+
+_decode = msgspec.json.Decoder().decode
+
+
+class Found(msgspec.Struct):
+    """What a search found, how many documents it looked at, and which fields have no index."""
+
+    rows: list[tuple[str, bytes]]
+    looked_at: int
+    unindexed: list[str]
+
+
+def search(
+    connection: sqlite3.Connection,
+    place: Place,
+    conditions: tuple[Condition, ...],
+    after: str,
+    count: int,
+    check: Callable[[], None],
+) -> Found:
+    """The first documents by key that meet the conditions. `check` is called often and may raise to stop."""
+    fields: dict[str, int] = {}
+    if conditions:
+        fields = dict(
+            connection.execute(
+                "SELECT path, id FROM fields WHERE collection = ? AND parent = ? AND child = ? AND ready = 1",
+                columns(place),
+            )
+        )
+    indexed = [(fields[one.field], one) for one in conditions if one.field in fields]
+    rest = [one for one in conditions if one.field not in fields]
+    sql, values = _by_index(connection, indexed) if indexed else (_ALL, {})
+    values |= zip(("collection", "parent", "child"), columns(place), strict=True)
+    found = Found([], 0, sorted({one.field for one in rest}))
+    size = CHUNK if rest else count
+    while True:
+        check()
+        rows = connection.execute(sql, {**values, "after": after, "count": size}).fetchall()
+        for key, body in rows:
+            if not rest or matches(_decode(body), rest):
+                found.rows.append((key, body))
+        found.looked_at += len(rows)
+        if len(rows) < size or len(found.rows) >= count:
+            del found.rows[count:]
+            return found
+        after = rows[-1][0]
+
+
+def _by_index(
+    connection: sqlite3.Connection, indexed: list[tuple[int, Condition]]
+) -> tuple[str, dict[str, str | int | float]]:
+    """The statement for conditions whose fields have an index. Nothing of a request is in its text."""
+    counts = [_count(connection, field, condition) for field, condition in indexed]
+    lead = counts.index(min(counts))
+    # The condition that fewest documents meet leads; the others are looked up by key.
+    indexed = [indexed[lead], *indexed[:lead], *indexed[lead + 1 :]]
+    values: dict[str, str | int | float] = {}
+    clauses = [
+        _clause(f"e{number}", field, condition, values) for number, (field, condition) in enumerate(indexed)
+    ]
+    # All entries of one value lie in the order of their keys, so == never needs sorting.
+    by_value = min(counts) < FEW or indexed[0][1].operator == "=="
+    index = "INDEXED BY entries_by_value" if by_value else "NOT INDEXED"
+    others = "".join(
+        f" CROSS JOIN entries AS e{number} NOT INDEXED ON e{number}.key = e0.key AND {clauses[number]}"
+        for number in range(1, len(indexed))
+    )
+    # The inner query sorts keys alone; no document is read that is not part of the result.
+    keys = (
+        f"SELECT e0.key AS key FROM entries AS e0 {index}{others}"
+        f" WHERE {clauses[0]} AND e0.key > :after ORDER BY e0.key LIMIT :count"
+    )
+    place = " AND ".join(f"d.{name} = :{name}" for name in ("collection", "parent", "child"))
+    sql = (
+        f"SELECT d.key, d.body FROM ({keys}) AS found CROSS JOIN documents AS d"
+        f" ON {place} AND d.key = found.key ORDER BY found.key"
+    )
+    return sql, values
+
+
+def _count(connection: sqlite3.Connection, field: int, condition: Condition) -> int:
+    """How many documents meet a condition, counting no further than FEW."""
+    values: dict[str, str | int | float] = {"few": FEW}
+    clause = _clause("e", field, condition, values)
+    sql = f"SELECT 1 FROM entries AS e INDEXED BY entries_by_value WHERE {clause} LIMIT :few"
+    (count,) = connection.execute(f"SELECT count(*) FROM ({sql})", values).fetchone()
+    return int(count)
+
+
+def _clause(alias: str, field: int, condition: Condition, values: dict[str, str | int | float]) -> str:
+    kind = kind_of(condition.value)
+    assert kind is not None  # a condition holds scalars only
+    values |= {
+        f"{alias}_field": field,
+        f"{alias}_kind": int(kind),
+        f"{alias}_value": entry_value(kind, condition.value),
+    }
+    clause = f"{alias}.field = :{alias}_field AND {alias}.kind = :{alias}_kind AND {alias}.value "
+    if condition.operator != "starts_with":
+        return clause + f"{condition.operator} :{alias}_value"
+    clause += f">= :{alias}_value"
+    end = after_prefix(str(condition.value)) if kind is Kind.STRING else None
+    if end is not None:
+        values[f"{alias}_end"] = end
+        clause += f" AND {alias}.value < :{alias}_end"
+    return clause

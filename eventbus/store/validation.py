@@ -1,0 +1,95 @@
+"""What a key, a name and a document may be; every refusal is an InvalidRequest that says what is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..errors import InvalidRequest
+
+MAX_KEY_BYTES = 256
+
+MAX_DEPTH = 100
+"""How deep objects and arrays may nest: far below what makes a recursive decoder fail."""
+
+INTEGERS = range(-(2**63), 2**63)
+"""What SQLite and most other databases can hold and compare exactly."""
+
+
+def check_text(value: object, what: str, most: int) -> str:
+    """The value, if it is a str of 1 to `most` bytes of UTF-8. Raises InvalidRequest."""
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{what} is a str, not {type(value).__name__}")
+    if not value:
+        raise InvalidRequest(f"{what} can't be empty")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            f"{what} can't be {value!r}: it has a lone surrogate, so it is no UTF-8"
+        ) from None
+    if size > most:
+        raise InvalidRequest(f"{what} has at most {most} bytes of UTF-8, not {size}")
+    return value
+
+
+def check_key(key: object) -> str:
+    """The key of a document. Raises InvalidRequest."""
+    return check_text(key, "a key", MAX_KEY_BYTES)
+
+
+def check_name(name: object) -> str:
+    """The name of a collection: printable, and not padded by spaces. Raises InvalidRequest."""
+    text = check_text(name, "the name of a collection", MAX_KEY_BYTES)
+    if not text.isprintable() or text != text.strip():
+        raise InvalidRequest(
+            f"the name of a collection is printable and not padded by spaces, unlike {text!r}"
+        )
+    return text
+
+
+def encode_document(document: object) -> bytes:
+    """The document as JSON. Raises InvalidRequest naming the place of what is no JSON."""
+    if not isinstance(document, Mapping):
+        raise InvalidRequest(f"a document is a JSON object, not {type(document).__name__}")
+    plain = dict(document)
+    _check(plain, "", 1)
+    try:
+        return msgspec.json.encode(plain)
+    except (TypeError, ValueError) as error:
+        raise InvalidRequest(f"the document can't be written as JSON: {error}") from error
+
+
+def _check(value: Any, place: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise InvalidRequest(f"document: {place[:80]}... nests deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise InvalidRequest(f"document: {place or 'its top'} has the key {key!r}, which is no str")
+            _check_str(key, f"a key of {place or 'its top'}")
+            _check(item, f"{place}.{key}" if place else key, depth + 1)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check(item, f"{place}[{index}]", depth + 1)
+    elif isinstance(value, str):
+        _check_str(value, place)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidRequest(f"document: {place} is {value!r}, which is no JSON number")
+    elif isinstance(value, int):
+        if value not in INTEGERS:
+            raise InvalidRequest(f"document: {place} is an integer of more than 64 bits")
+    elif value is not None:
+        raise InvalidRequest(f"document: {place} is a {type(value).__name__}, which is no JSON value")
+
+
+def _check_str(value: str, place: str) -> None:
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidRequest(f"document: {place} has a lone surrogate, so it is no UTF-8") from None

@@ -1,0 +1,89 @@
+"""Topics: named streams between plugins inside the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, TypeAlias
+
+logger = logging.getLogger("eventbus")
+
+MAX_BACKLOG = 10_000
+"""Messages that may wait for one handler; beyond it the oldest is dropped, counted and logged."""
+
+Handler: TypeAlias = Callable[[Any], Awaitable[None]]
+
+
+class Subscription:
+    """A handler on a topic: its messages, one at a time and in order, in a task of its own."""
+
+    def __init__(self, topic: Topic, handler: Handler) -> None:
+        self.topic = topic
+        self.handler = handler
+        self.dropped = 0
+        self._queue: asyncio.Queue[Any] = asyncio.Queue(MAX_BACKLOG)
+        self._task: asyncio.Task[None] | None = None
+
+    def __await__(self) -> Generator[Any, None, Subscription]:
+        yield from ()
+        return self
+
+    def put(self, data: Any) -> None:
+        """Hand over a message; never waits."""
+        if self._queue.full():
+            self._queue.get_nowait()
+            self.dropped += 1
+            logger.warning(
+                "topic %r: a handler is too slow, %d messages dropped", self.topic.name, self.dropped
+            )
+        self._queue.put_nowait(data)
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            data = await self._queue.get()
+            try:
+                await self.handler(data)
+            except Exception:
+                logger.exception("topic %r: a handler raised", self.topic.name)
+
+    async def close(self) -> None:
+        """Take the handler off the topic; one that is running is cancelled."""
+        self.topic.remove(self)
+        task, self._task = self._task, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.wait([task])
+
+
+class Topic:
+    """A named stream: every handler gets every message; none can hold up or stop another, or the publisher."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._subscriptions: list[Subscription] = []
+
+    def subscribe(self, handler: Handler) -> Subscription:
+        """Call `await handler(data)` for every message from now on. Raises TypeError for what can't be called."""
+        if not callable(handler):
+            raise TypeError(f"a handler is an async function that takes the message, not {handler!r}")
+        subscription = Subscription(self, handler)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    async def publish(self, data: Any) -> None:
+        """Hand the message to every handler; returns before they are done."""
+        for subscription in tuple(self._subscriptions):
+            subscription.put(data)
+
+    def remove(self, subscription: Subscription) -> None:
+        """Take a subscription off; one that is off already is nothing."""
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
+    async def close(self) -> None:
+        """Take every handler off."""
+        for subscription in tuple(self._subscriptions):
+            await subscription.close()
