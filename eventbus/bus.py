@@ -1,4 +1,4 @@
-"""The bus: sockets by name, the broker and the store behind them, topics, and the clock that watches over all."""
+"""The bus: sockets by name, the broker and the store behind them, topics, and one clock for all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from .connection import ClientConnection
 from .errors import EventBusError, RegistrationError
 from .events import CloseCode, ConnectionState
 from .hookspecs import Outcome
+from .lifespans import Lifespans
 from .sockets import BusSocket
 from .store.collection import Collection
 from .store.protocol import Store
@@ -48,7 +49,7 @@ class CoreBus:
         self.draining = False
         """Whether new connections are refused, because the bus is about to stop."""
         self.shutdown_grace = 10.0
-        self.lifespans: list[Callable[[], AbstractAsyncContextManager[Any]]] = []
+        self.lifespans = Lifespans()
         self._store = store
         self._spaces: dict[str, Channels] = {}
         self._topics: dict[str, Topic] = {}
@@ -110,8 +111,8 @@ class CoreBus:
             await self.broker.start(self._deliver)
             stack.push_async_callback(self.broker.stop)
             stack.push_async_callback(self._close_topics)
-            for lifespan in self.lifespans:
-                await stack.enter_async_context(lifespan())
+            stack.push_async_callback(self.lifespans.stop)
+            await self.lifespans.start()
             self.draining = False
             self._exit = stack.pop_all()
         self._schedule_sweep()

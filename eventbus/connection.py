@@ -152,7 +152,8 @@ class ClientConnection:
 
     async def _close(self) -> None:
         wire = self.wire
-        assert wire is not None and self.close_code is not None
+        assert wire is not None
+        assert self.close_code is not None
         try:
             # What is queued leaves before the close frame, but a client that doesn't read can't hold it up.
             async with asyncio.timeout(self.socket.close_timeout):

@@ -9,7 +9,7 @@ BINARY = 0x82
 
 
 def encode(data: str | bytes) -> bytes:
-    """One whole frame: a str becomes a text frame, bytes-likes a binary one. Raises TypeError for all else."""
+    """One whole frame: text for a str, binary for bytes-likes. Raises TypeError for all else."""
     if isinstance(data, str):
         first, payload = TEXT, data.encode()
     elif isinstance(data, bytes | bytearray | memoryview):

@@ -103,7 +103,7 @@ def eventbus_disconnect(options: Any) -> Middleware:
 
 @hookspec
 def eventbus_lifespan(options: Any, bus: Bus) -> AbstractAsyncContextManager[Any]:
-    """An async context manager around the server's life: entered before the first client, left after the last."""
+    """An async context manager: entered before the first client connects, left after the last."""
     raise NotImplementedError
 
 

@@ -68,7 +68,7 @@ async def connect(connection: ClientConnection) -> Refusal | None:
 
 
 async def message(connection: ClientConnection, data: bytes, is_binary: bool) -> None:
-    """Run the message chain once. What a link raises is logged; the connection stays, unless `on_error` closes."""
+    """Run the message chain once. What a link raises is logged; `on_error` says what else."""
     socket = connection.socket
     ctx = Context(
         Request(connection.id, socket.name, EventType.MESSAGE, connection.handshake, data, is_binary),

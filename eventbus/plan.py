@@ -6,7 +6,6 @@ import dataclasses
 import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,9 @@ from .config.positions import KeyPath
 from .context import Bus
 from .errors import Finding, PluginBroken
 from .events import EventType
-from .host import Host, Installed, Plugin, installed, load_attribute, load_entry_point
 from .hookspecs import Command, Outcome, Placement
+from .host import Host, Installed, Plugin, installed, load_attribute, load_entry_point
+from .lifespans import Lifespan
 from .sockets import Chains, SocketOptions
 from .store.protocol import Store
 
@@ -46,10 +46,12 @@ class Plan:
         """The plugins that have the hook, with their options."""
         return [(plugin, options) for plugin, options in self.plugins if plugin.has(hook)]
 
-    def lifespans(self, bus: Bus) -> list[Callable[[], AbstractAsyncContextManager[Any]]]:
+    def lifespans(self, bus: Bus) -> list[Lifespan]:
         """What to enter around the life of the bus, in the order of the plugins."""
         return [
-            partial(plugin.call, "eventbus_lifespan", options=options, bus=bus)
+            Lifespan(
+                plugin.name, options, partial(plugin.call, "eventbus_lifespan", options=options, bus=bus)
+            )
             for plugin, options in self.bound("eventbus_lifespan")
         ]
 
@@ -383,7 +385,9 @@ def plan_plugins(
         planner.placements(
             [(plugin, (plugin.name,)) for plugin, _ in plugins if plugin.has(f"eventbus_{event}")]
         )
-    chains = Chains(**{str(event): build(links[event]) for event in EventType})
+    chains = Chains()
+    for event in EventType:
+        chains = chains.replaced(event, build(links[event]))
     made = Plan(chains={socket: chains}, observers=planner.observers(bound), plugins=tuple(bound))
     return made, planner.findings
 

@@ -48,6 +48,11 @@ class Chains:
     routes: Mapping[str, Chain] = dataclasses.field(default_factory=dict)
     """What the message chain hands on to, by the value of the routing field."""
 
+    def replaced(self, event: EventType, chain: Chain) -> Chains:
+        """The same chains but for one event."""
+        changes: dict[str, Any] = {event.value: chain}
+        return dataclasses.replace(self, **changes)
+
     def of(self, event: EventType) -> Chain:
         """The chain of one event."""
         return {
@@ -119,7 +124,7 @@ class BusSocket:
                 f"{name_of(handler)} can't be a second one. Compose them: on({kind.value!r}, a, b)"
             )
         self._handlers[kind] = handler
-        self.chains = dataclasses.replace(self.chains, **{kind.value: build(links)})
+        self.chains = self.chains.replaced(kind, build(links))
         return None
 
     def open(self, handshake: Handshake, lost: Callable[[], bool]) -> ClientConnection:

@@ -59,14 +59,14 @@ class Subscription:
 
 
 class Topic:
-    """A named stream: every handler gets every message; none can hold up or stop another, or the publisher."""
+    """A named stream: every handler gets every message, and none holds up or stops another or the publisher."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._subscriptions: list[Subscription] = []
 
     def subscribe(self, handler: Handler) -> Subscription:
-        """Call `await handler(data)` for every message from now on. Raises TypeError for what can't be called."""
+        """Call `await handler(data)` for every message from now on. Raises TypeError for no callable."""
         if not callable(handler):
             raise TypeError(f"a handler is an async function that takes the message, not {handler!r}")
         subscription = Subscription(self, handler)

@@ -54,7 +54,8 @@ class EventBus(CoreBus):
 
 
 def local_url(request: web.Request) -> str:
-    """`ws://host:port` of the socket that the request came in on; the Host header is the client's word, not ours."""
+    """`ws://host:port` that the request came in on."""
+    # Taken from the listening socket: the Host header is the client's word.
     name = request.get_extra_info("sockname")
     scheme = "wss" if request.secure else "ws"
     if isinstance(name, tuple):

@@ -6,9 +6,9 @@ import asyncio
 import base64
 import binascii
 import logging
+from typing import Any
 
-from aiohttp import WSMessage, WSMsgType, web
-from aiohttp._websocket.models import WSMessageTextBytes
+from aiohttp import WSMsgType, web
 
 from .. import lifecycle
 from ..bus import CoreBus
@@ -89,16 +89,18 @@ async def converse(
             else:
                 connection.begin_close(CloseCode.INVALID_TEXT, "invalid UTF-8")
         else:
-            return ended(frame, response)
+            return ended(kind, frame.data, frame.extra, response)
     await connection.closed()
     return connection.close_code or CloseCode.ABNORMAL, connection.close_reason
 
 
-def ended(frame: WSMessage | WSMessageTextBytes, response: web.WebSocketResponse[bool]) -> tuple[int, str]:
+def ended(
+    kind: WSMsgType, data: Any, extra: str | None, response: web.WebSocketResponse[bool]
+) -> tuple[int, str]:
     """Close code and reason of a connection that the client, the network or a bad frame ended."""
-    if frame.type is WSMsgType.CLOSE:
-        return frame.data or CloseCode.NO_STATUS, frame.extra or ""
-    if frame.type is WSMsgType.ERROR:
+    if kind is WSMsgType.CLOSE:
+        return int(data) or CloseCode.NO_STATUS, extra or ""
+    if kind is WSMsgType.ERROR:
         return response.close_code or CloseCode.ABNORMAL, ""
     # CLOSED and CLOSING without a close frame of the client's: the transport went away.
     return CloseCode.ABNORMAL, ""

@@ -64,7 +64,7 @@ class Harness:
     def _apply(self, plan: Plan) -> None:
         self.socket.chains = plan.chains[self.socket.name]
         self.bus.observers = plan.observers
-        self.bus.lifespans = plan.lifespans(self.bus)
+        self.bus.lifespans.wanted = plan.lifespans(self.bus)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -1,0 +1,1 @@
+"""The command `eventbus`. Each command imports what it needs when it runs, so that it starts at once."""

@@ -1,0 +1,110 @@
+"""`eventbus check`, `chains` and `schema`: they read and say, and run nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..chain import Chain
+from ..config import find_config, json_schema
+from ..errors import ConfigError, EventBusError, PluginBroken
+from ..events import EventType
+from ..host import Host, installed, load_entry_point
+from ..server.configured import configured, read
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Print every finding; 0 when there is none, else 2."""
+    path = Path(arguments.config or "")
+    try:
+        path = find_config(arguments.config, os.environ, Path.cwd())
+        config, made, findings = read(path)
+        if not findings:
+            try:
+                configured(config, made)
+            except PluginBroken as error:
+                findings = [
+                    config.document.finding(("plugins", error.plugin), f"plugin {error.plugin!r}: {error}")
+                ]
+    except ConfigError as error:
+        findings = list(error.findings)
+    if arguments.json:
+        print_json({"file": str(path), "findings": [finding.as_dict() for finding in findings]})
+    elif findings:
+        for finding in findings:
+            print(finding, file=sys.stderr)
+        print(f"{len(findings)} finding{'s' if len(findings) > 1 else ''}", file=sys.stderr)
+    else:
+        print(f"{path}: no findings")
+    return 2 if findings else 0
+
+
+def chains(arguments: argparse.Namespace) -> int:
+    """Print the chains, in their order; raises ConfigError for findings."""
+    path = find_config(arguments.config, os.environ, Path.cwd())
+    config, made, findings = read(path)
+    if findings:
+        raise ConfigError(findings)
+    if arguments.socket is not None and arguments.socket not in config.sockets:
+        known = ", ".join(config.sockets)
+        raise EventBusError(f"no socket {arguments.socket!r} in {path}; there is {known}")
+    shown: dict[str, dict[str, Any]] = {}
+    for name in config.sockets:
+        if arguments.socket in (None, name):
+            shown[name] = {
+                str(event): described(made.chains[name].of(event))
+                for event in EventType
+                if arguments.event in (None, event)
+            }
+            if arguments.event in (None, EventType.MESSAGE) and made.chains[name].routes:
+                shown[name]["routes"] = {
+                    route: described(chain) for route, chain in made.chains[name].routes.items()
+                }
+    if arguments.json:
+        print_json(shown)
+        return 0
+    for name, events in shown.items():
+        print(f"{name} at {config.sockets[name].path}")
+        for event, links in events.items():
+            if event == "routes":
+                for route, routed in links.items():
+                    print_chain(f"message, {config.sockets[name].routes.key} = {route!r}", routed)  # type: ignore[union-attr]
+            else:
+                print_chain(event, links)
+    return 0
+
+
+def described(chain: Chain) -> list[dict[str, str]]:
+    """The links of a chain, outermost first."""
+    return [{"plugin": link.name, "from": link.origin} for link in chain.links]
+
+
+def print_chain(title: str, links: list[dict[str, str]]) -> None:
+    """One chain, a line a link."""
+    print(f"  {title}" + ("" if links else ": none"))
+    for position, link in enumerate(links, 1):
+        print(f"    {position}. {link['plugin']:<20} {link['from']}")
+
+
+def schema(arguments: argparse.Namespace) -> int:
+    """Print the JSON Schema of the configuration, with the options of every plugin that loads."""
+    options: dict[str, type[Any] | None] = {}
+    host = Host()
+    for name, known in installed().items():
+        try:
+            plugin = host.register(name, load_entry_point(known, timeout=10))
+            options[name] = plugin.call("eventbus_options") if plugin.has("eventbus_options") else None
+        except PluginBroken as error:
+            print(f"eventbus: left out plugin {name!r}: {error}", file=sys.stderr)
+    print_json(json_schema(options))
+    return 0
+
+
+def print_json(value: object) -> None:
+    """JSON on stdout, indented."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

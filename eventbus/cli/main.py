@@ -1,0 +1,160 @@
+"""Arguments, dispatch and exit status: 0 fine, 1 failed at run time, 2 findings or wrong usage."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from ..errors import ConfigError, EventBusError
+
+FAILED = 1
+FINDINGS = 2
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status. A user's mistake is a line on stderr, never a traceback."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser, commands = build_parser()
+    try:
+        if given and not given[0].startswith("-") and given[0] not in commands.choices:
+            from .plugin_commands import add_plugin_commands
+
+            add_plugin_commands(commands)
+        parsed = parser.parse_args(given)
+        return int(parsed.run(parsed))
+    except ConfigError as error:
+        for finding in error.findings:
+            print(finding, file=sys.stderr)
+        return FINDINGS
+    except EventBusError as error:
+        print(f"eventbus: {error}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        # The reader of a pipe went away, as `head` does; stdout must not be flushed again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[argparse.ArgumentParser]]:
+    """The parser with the built-in commands."""
+    parser = argparse.ArgumentParser(
+        prog="eventbus", description="A WebSocket server that you extend with plugins and configure in TOML."
+    )
+    parser.add_argument("--version", action="version", version=f"eventbus {version('eventbus-server')}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    serve = commands.add_parser("serve", help="run the server", description="Run the server.")
+    add_config(serve)
+    serve.add_argument("--host", help="address to listen on, instead of the configuration's")
+    serve.add_argument("--port", type=port, help="port to listen on; 0 takes a free one")
+    serve.add_argument("--reload", action="store_true", help="reload when the configuration changes")
+    serve.add_argument("--log-format", choices=("text", "json"), help="lines to read, or JSON lines")
+    serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"))
+    serve.set_defaults(run=serve_command)
+
+    check = commands.add_parser("check", help="find every mistake in a configuration, run nothing")
+    add_config(check)
+    add_json(check)
+    check.set_defaults(run=check_command)
+
+    plugins = commands.add_parser("plugins", help="list what is installed, and what of it is used")
+    add_config(plugins)
+    add_json(plugins)
+    plugins.set_defaults(run=plugins_command)
+
+    chains = commands.add_parser("chains", help="show the effective chains, and where each link comes from")
+    chains.add_argument("socket", nargs="?", metavar="SOCKET")
+    chains.add_argument("event", nargs="?", metavar="EVENT", choices=("connect", "message", "disconnect"))
+    chains.add_argument("--config", metavar="CONFIG", help="the configuration file")
+    add_json(chains)
+    chains.set_defaults(run=chains_command)
+
+    schema = commands.add_parser("schema", help="write the JSON Schema of the configuration, for editors")
+    schema.set_defaults(run=schema_command)
+
+    new = commands.add_parser("new-plugin", help="write a package that is a working plugin")
+    new.add_argument("name", metavar="NAME", help="such as `greet`; the package is eventbus-greet")
+    new.add_argument("--folder", type=Path, default=Path(), help="where to write it (default: here)")
+    new.set_defaults(run=new_plugin_command)
+    return parser, commands
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """The argument CONFIG."""
+    parser.add_argument(
+        "config",
+        nargs="?",
+        metavar="CONFIG",
+        help="the configuration (default: $EVENTBUS_CONFIG, ./eventbus.toml, ./config/eventbus.toml)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option --json."""
+    parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def port(text: str) -> int:
+    """A port number, for argparse."""
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port: use 0 to 65535")
+    return value
+
+
+def serve_command(arguments: argparse.Namespace) -> int:
+    """`eventbus serve`."""
+    from .serve import serve
+
+    return serve(arguments)
+
+
+def check_command(arguments: argparse.Namespace) -> int:
+    """`eventbus check`."""
+    from .inspection import check
+
+    return check(arguments)
+
+
+def plugins_command(arguments: argparse.Namespace) -> int:
+    """`eventbus plugins`."""
+    from .plugin_list import plugins
+
+    return plugins(arguments)
+
+
+def chains_command(arguments: argparse.Namespace) -> int:
+    """`eventbus chains`."""
+    from .inspection import chains
+
+    return chains(arguments)
+
+
+def schema_command(arguments: argparse.Namespace) -> int:
+    """`eventbus schema`."""
+    from .inspection import schema
+
+    return schema(arguments)
+
+
+def new_plugin_command(arguments: argparse.Namespace) -> int:
+    """`eventbus new-plugin`."""
+    from .new_plugin import create
+
+    try:
+        folder = create(arguments.name, arguments.folder)
+    except (ValueError, OSError) as error:
+        raise EventBusError(str(error)) from error
+    print(f"wrote {folder}; see its README.md for the next step")
+    return 0

@@ -1,0 +1,27 @@
+"""`eventbus serve`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from ..config import find_config
+from ..errors import ConfigError
+from ..server.configured import Reloader, configured, read
+from ..server.run import run
+from .logs import configure_logs
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Check, then serve until a signal. Raises ConfigError for findings, EventBusError for a failed start."""
+    path = find_config(arguments.config, os.environ, Path.cwd())
+    config, made, findings = read(path)
+    if findings:
+        raise ConfigError(findings)
+    configure_logs(arguments.log_format or config.log.format, arguments.log_level or config.log.level)
+    bus = configured(config, made)
+    host = arguments.host or config.server.host
+    port = config.server.port if arguments.port is None else arguments.port
+    run(bus, host, port, Reloader(bus, path, config), watch=arguments.reload)
+    return 0

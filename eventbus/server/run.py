@@ -1,0 +1,119 @@
+"""Runs a bus until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from ..errors import ConfigError, EventBusError
+from .application import EventBus
+from .configured import Reloader
+
+logger = logging.getLogger("eventbus")
+
+WATCH_INTERVAL = 0.5
+"""Seconds between two looks at the configuration file with `--reload`."""
+
+
+def run(bus: EventBus, host: str, port: int, reloader: Reloader | None = None, watch: bool = False) -> None:
+    """Serve until SIGTERM or SIGINT; every disconnect has run when it returns. Port 0 takes a free one.
+
+    Raises EventBusError with one readable line when it can't start.
+    """
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(serve(bus, host, port, reloader, watch))
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where there is one (not on Windows)."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def serve(
+    bus: EventBus, host: str, port: int, reloader: Reloader | None = None, watch: bool = False
+) -> None:
+    """The same within a running event loop."""
+    runner = web.AppRunner(bus.app(), access_log=None, shutdown_timeout=bus.shutdown_grace)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    try:
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise EventBusError(f"can't listen on {host}:{port}: {error.strerror or error}") from error
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop.set)
+        tasks = set()
+        if reloader is not None:
+            reloads: asyncio.Queue[str] = asyncio.Queue()
+            loop.add_signal_handler(signal.SIGHUP, reloads.put_nowait, "SIGHUP")
+            tasks.add(loop.create_task(reload_on_request(reloader, reloads.get)))
+            if watch:
+                tasks.add(loop.create_task(watch_files(reloader, reloads.put)))
+        announce(bus, runner)
+        await stop.wait()
+        logger.info("stopping: closing %d connections", len(bus.connections()))
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        await runner.cleanup()
+    logger.info("stopped")
+
+
+def announce(bus: EventBus, runner: web.AppRunner) -> None:
+    """Say where the server listens, and give the sockets their URL."""
+    host, port = runner.addresses[0][:2]
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    if bus.base_url is None:
+        bus.base_url = f"ws://{place}"
+    for socket in bus.sockets.values():
+        logger.info("socket %s at %s", socket.name, socket.url, extra={"socket": socket.name})
+    logger.info("listening on http://%s", place)
+
+
+async def reload_on_request(reloader: Reloader, request: Callable[[], Awaitable[str]]) -> None:
+    """Reload each time that one is asked for; a configuration with findings changes nothing."""
+    while True:
+        why = await request()
+        try:
+            await reloader.reload()
+        except ConfigError as error:
+            logger.error("reload (%s) refused, the running configuration stays:\n%s", why, error)
+        except Exception:
+            logger.exception("reload (%s) failed, the running configuration stays", why)
+        else:
+            logger.info("reloaded (%s)", why)
+
+
+async def watch_files(reloader: Reloader, request: Callable[[str], Awaitable[None]]) -> None:
+    """Ask for a reload when the configuration, or a Python file beside it, has changed."""
+    seen = await asyncio.to_thread(stamps, reloader.path)
+    while True:
+        await asyncio.sleep(WATCH_INTERVAL)
+        now = await asyncio.to_thread(stamps, reloader.path)
+        if now != seen:
+            seen = now
+            await request("a file changed")
+
+
+def stamps(path: Path) -> dict[Path, tuple[int, int]]:
+    """Time and size of the files that a reload reads."""
+    found = {}
+    for file in (path, *path.parent.glob("*.py")):
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        found[file] = (status.st_mtime_ns, status.st_size)
+    return found
