@@ -98,8 +98,8 @@ class Outbox:
         """Wait until nothing waits here any more."""
         self.flush()
         while self._drainer is not None:
-            # Shielded: who waits may be cancelled, the writing goes on.
-            await asyncio.shield(self._drainer)
+            # Waiting, not awaiting: who waits may be cancelled, and the writing goes on or is ended by `stop`.
+            await asyncio.wait([self._drainer])
 
     def discard(self) -> None:
         """Forget what waits here."""

@@ -69,6 +69,8 @@ async def converse(
     connection: ClientConnection, request: web.Request, response: web.WebSocketResponse[bool]
 ) -> tuple[int, str]:
     """The handshake's answer and every message; returns how the connection ended."""
+    if connection.lost():
+        return CloseCode.ABNORMAL, ""
     try:
         writer = await response.prepare(request)
     except (ConnectionError, web.HTTPException, RuntimeError):
@@ -89,19 +91,18 @@ async def converse(
             else:
                 connection.begin_close(CloseCode.INVALID_TEXT, "invalid UTF-8")
         else:
-            return ended(kind, frame.data, frame.extra, response)
+            return ended(kind, frame.data, frame.extra)
     await connection.closed()
     return connection.close_code or CloseCode.ABNORMAL, connection.close_reason
 
 
-def ended(
-    kind: WSMsgType, data: Any, extra: str | None, response: web.WebSocketResponse[bool]
-) -> tuple[int, str]:
+def ended(kind: WSMsgType, data: Any, extra: str | None) -> tuple[int, str]:
     """Close code and reason of a connection that the client, the network or a bad frame ended."""
     if kind is WSMsgType.CLOSE:
         return int(data) or CloseCode.NO_STATUS, extra or ""
     if kind is WSMsgType.ERROR:
-        return response.close_code or CloseCode.ABNORMAL, ""
+        # The code that aiohttp closed with: what the client answered no longer matters.
+        return getattr(data, "code", None) or CloseCode.ABNORMAL, ""
     # CLOSED and CLOSING without a close frame of the client's: the transport went away.
     return CloseCode.ABNORMAL, ""
 
@@ -112,7 +113,7 @@ async def finish(
     """The end of an accepted connection: its closing handshake, then its disconnect chain."""
     try:
         await connection.closed()
-        if response.prepared and not response.closed:
+        if response.prepared and not response.closed and not connection.lost():
             async with asyncio.timeout(connection.socket.close_timeout):
                 await response.close(code=CloseCode.GOING_AWAY)
     except (TimeoutError, ConnectionError, RuntimeError):

@@ -1,0 +1,113 @@
+"""A JSON protocol for clients: subscribe to channels, publish to them, ping."""
+
+from __future__ import annotations
+
+import msgspec
+
+from eventbus import Context, Middleware, Next, hookimpl
+
+from .frames import BadFrame, Frame, ack, error, message, parse
+from .patterns import Patterns, check_pattern
+
+MAX_CHANNEL_BYTES = 256
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What clients may do; README.md has a table."""
+
+    read: tuple[str, ...] = (">",)
+    write: tuple[str, ...] = (">",)
+    echo: bool = True
+    max_subscriptions: int = 100
+    unknown: str = "error"
+
+    def __post_init__(self) -> None:
+        for pattern in (*self.read, *self.write):
+            check_pattern(pattern)
+        if self.max_subscriptions < 1:
+            raise ValueError(f"max_subscriptions is at least 1, not {self.max_subscriptions}")
+        if self.unknown not in ("error", "pass"):
+            raise ValueError(f'unknown is "error" or "pass", not {self.unknown!r}')
+
+
+@hookimpl
+def eventbus_options() -> type[Options]:
+    return Options
+
+
+@hookimpl
+def eventbus_message(options: Options) -> Middleware:
+    return Protocol(options).handle
+
+
+class Protocol:
+    """The rules of one link. Nothing in it changes, so that any number of connections can share it."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.readable = Patterns(options.read)
+        self.writable = Patterns(options.write)
+
+    async def handle(self, ctx: Context, call_next: Next) -> Context:
+        """Answer one frame. Frames of other types go on down the chain where the options say so."""
+        frame = None
+        try:
+            frame = parse(ctx.request)
+            match frame.type:
+                case "subscribe":
+                    await self.subscribe(ctx, frame)
+                case "unsubscribe":
+                    await self.unsubscribe(ctx, frame)
+                case "publish":
+                    await self.publish(ctx, frame)
+                case "ping":
+                    pass
+                case _ if self.options.unknown == "pass":
+                    return await call_next(ctx)
+                case _:
+                    raise BadFrame("unknown_type", "there is no such type of frame", frame.id)
+        except BadFrame as bad:
+            ctx.connection.send(error(bad))
+        else:
+            ctx.connection.send(ack(frame.id))
+        return ctx
+
+    async def subscribe(self, ctx: Context, frame: Frame) -> None:
+        """From now on the connection gets the channel's messages. Raises BadFrame."""
+        channel = channel_of(frame)
+        if not self.readable.match(channel, ctx.connection.id):
+            raise BadFrame("forbidden", "you may not read this channel", frame.id)
+        channels = ctx.connection.channels
+        if channel not in channels and len(channels) >= self.options.max_subscriptions:
+            limit = self.options.max_subscriptions
+            raise BadFrame("too_many_subscriptions", f"at most {limit} channels at a time", frame.id)
+        await ctx.connection.subscribe(channel)
+
+    async def unsubscribe(self, ctx: Context, frame: Frame) -> None:
+        """The connection no longer gets the channel's messages. Raises BadFrame."""
+        channel = channel_of(frame)
+        if channel not in ctx.connection.channels:
+            raise BadFrame("not_subscribed", "you are not subscribed to this channel", frame.id)
+        await ctx.connection.unsubscribe(channel)
+
+    async def publish(self, ctx: Context, frame: Frame) -> None:
+        """Send the data to everyone who is subscribed to the channel. Raises BadFrame."""
+        channel = channel_of(frame)
+        if not bytes(frame.data):
+            raise BadFrame("bad_frame", "publish needs data", frame.id)
+        if not self.writable.match(channel, ctx.connection.id):
+            raise BadFrame("forbidden", "you may not write to this channel", frame.id)
+        exclude = () if self.options.echo else (ctx.connection.id,)
+        await ctx.socket.publish(channel, message(channel, frame.data), exclude=exclude)
+
+
+def channel_of(frame: Frame) -> str:
+    """The channel that a frame names. Raises BadFrame where it names none, or one that can't be."""
+    channel = frame.channel
+    if not isinstance(channel, str):
+        raise BadFrame("bad_frame", f"{frame.type} needs a channel, which is a string", frame.id)
+    if not channel or not channel.isprintable() or len(channel.encode()) > MAX_CHANNEL_BYTES:
+        raise BadFrame(
+            "bad_channel", f"a channel has 1 to {MAX_CHANNEL_BYTES} bytes and no control characters", frame.id
+        )
+    return channel

@@ -1,0 +1,292 @@
+"""The protocol of the channels plugin, frame by frame."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import eventbus_channels
+import msgspec
+import pytest
+from eventbus_channels.patterns import Patterns
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventbus import Context, Middleware, Next, hookimpl
+from eventbus.testing import Harness, HarnessClient
+
+
+async def ask(client: HarnessClient, **frame: Any) -> list[Any]:
+    """Send one frame; what the client has been sent since the last time."""
+    client.take()
+    await client.send(json.dumps(frame))
+    return client.take_json()
+
+
+async def test_subscribers_get_what_is_published_and_the_sender_too() -> None:
+    async with Harness(eventbus_channels) as harness:
+        ada, bob, eve = [await harness.connect() for _ in range(3)]
+        assert await ask(ada, id=1, type="subscribe", channel="news") == [{"type": "ack", "id": 1}]
+        assert await ask(bob, id="b", type="subscribe", channel="news") == [{"type": "ack", "id": "b"}]
+        answers = await ask(ada, id=2, type="publish", channel="news", data={"n": [1, None]})
+        message = {"type": "message", "channel": "news", "data": {"n": [1, None]}}
+        assert sorted(answers, key=lambda answer: answer["type"]) == [{"type": "ack", "id": 2}, message]
+        assert bob.take_json() == [message]
+        assert eve.take() == []
+
+
+async def test_the_sender_is_left_out_where_the_options_say_so() -> None:
+    async with Harness(eventbus_channels, options={"echo": False}) as harness:
+        ada, bob = await harness.connect(), await harness.connect()
+        await ask(ada, type="subscribe", channel="news")
+        await ask(bob, type="subscribe", channel="news")
+        bob.take()
+        assert await ask(ada, type="publish", channel="news", data=1) == [{"type": "ack"}]
+        assert bob.take_json() == [{"type": "message", "channel": "news", "data": 1}]
+
+
+async def test_publishing_needs_no_subscription() -> None:
+    async with Harness(eventbus_channels) as harness:
+        ada, bob = await harness.connect(), await harness.connect()
+        await ask(bob, type="subscribe", channel="news")
+        bob.take()
+        assert await ask(ada, type="publish", channel="news", data=None) == [{"type": "ack"}]
+        assert bob.take_json() == [{"type": "message", "channel": "news", "data": None}]
+
+
+async def test_unsubscribing_ends_the_messages() -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        await ask(client, type="subscribe", channel="news")
+        assert await ask(client, id=2, type="unsubscribe", channel="news") == [{"type": "ack", "id": 2}]
+        assert await ask(client, type="publish", channel="news", data=1) == [{"type": "ack"}]
+        [answer] = await ask(client, id=3, type="unsubscribe", channel="news")
+        assert (answer["type"], answer["id"], answer["code"]) == ("error", 3, "not_subscribed")
+
+
+async def test_subscribing_twice_is_subscribing_once() -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        for number in range(2):
+            answers = await ask(client, id=number, type="subscribe", channel="news")
+            assert answers == [{"type": "ack", "id": number}]
+        answers = await ask(client, type="publish", channel="news", data=1)
+        assert [answer["type"] for answer in answers].count("message") == 1
+
+
+async def test_a_ping_is_acknowledged() -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        assert await ask(client, id=7, type="ping") == [{"type": "ack", "id": 7}]
+        assert await ask(client, type="ping") == [{"type": "ack"}]
+
+
+@pytest.mark.parametrize(
+    "raw", ["0", "-1", "1.0", "1e2", "123456789012345678901234567890", '"é"', '"\\u00e9"']
+)
+async def test_an_id_comes_back_as_it_was_written(raw: str) -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        await client.send(f'{{"id": {raw}, "type": "ping"}}')
+        assert client.take() == [f'{{"type":"ack","id":{raw}}}']
+
+
+async def test_data_arrives_byte_for_byte() -> None:
+    data = '{ "b" : 1.0,\n "a":[1e3, "\\u00e9", 123456789012345678901234567890] }'
+    async with Harness(eventbus_channels, options={"echo": True}) as harness:
+        client = await harness.connect()
+        await ask(client, type="subscribe", channel="news")
+        await client.send(f'{{"type":"publish","channel":"news","data":{data}}}')
+        assert f'{{"type":"message","channel":"news","data":{data}}}' in client.take()
+
+
+async def test_unknown_fields_are_ignored() -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        assert await ask(client, id=1, type="ping", colour="red", channel=5) == [{"type": "ack", "id": 1}]
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "id"),
+    [
+        ("", "bad_json", None),
+        ("{", "bad_json", None),
+        ('{"type":"ping"} x', "bad_json", None),
+        ('{"type":"publish","channel":"a","data":NaN}', "bad_json", None),
+        (f'{{"type":"publish","channel":"a","data":{DEEP}}}', "bad_json", None),
+        (DEEP, "bad_json|bad_frame", None),
+        ("[]", "bad_frame", None),
+        ("null", "bad_frame", None),
+        (b'{"type":"ping"}', "bad_frame", None),
+        ('{"id":1}', "bad_frame", 1),
+        ('{"id":1,"type":5}', "bad_frame", 1),
+        ('{"id":null,"type":"ping"}', "bad_frame", None),
+        ('{"id":{},"type":"ping"}', "bad_frame", None),
+        ('{"id":true,"type":"ping"}', "bad_frame", None),
+        (f'{{"id":"{"x" * 200}","type":"ping"}}', "bad_frame", None),
+        ('{"id":1,"type":"subscribe"}', "bad_frame", 1),
+        ('{"id":1,"type":"subscribe","channel":5}', "bad_frame", 1),
+        ('{"id":1,"type":"publish","channel":"a"}', "bad_frame", 1),
+        ('{"id":1,"type":"dance"}', "unknown_type", 1),
+        ('{"id":1,"type":"ack"}', "unknown_type", 1),
+        ('{"id":1,"type":"subscribe","channel":""}', "bad_channel", 1),
+        ('{"id":1,"type":"subscribe","channel":"a\\nb"}', "bad_channel", 1),
+        (f'{{"id":1,"type":"subscribe","channel":"{"é" * 129}"}}', "bad_channel", 1),
+    ],
+)
+async def test_a_bad_frame_is_answered_and_the_connection_stays(
+    sent: str | bytes, code: str, id: int | None
+) -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        await client.send(sent)
+        [answer] = client.take_json()
+        assert answer["type"] == "error"
+        assert answer["code"] in code.split("|")
+        assert answer.get("id") == id
+        assert ("id" in answer) == (id is not None)
+        assert len(answer["message"]) < 100
+        assert client.closed is None
+        assert await ask(client, id=9, type="ping") == [{"type": "ack", "id": 9}]
+
+
+async def test_a_name_may_have_256_bytes() -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        assert await ask(client, type="subscribe", channel="é" * 128) == [{"type": "ack"}]
+
+
+FIELDS = st.sampled_from(["id", "type", "channel", "data"])
+json_texts = st.recursive(
+    st.none() | st.integers() | st.text() | st.sampled_from(["ping", "subscribe"]),
+    lambda inner: (
+        st.lists(inner) | st.dictionaries(st.sampled_from(["id", "type", "channel", "data"]), inner)
+    ),
+).map(json.dumps)
+
+
+@settings(max_examples=25, deadline=None)
+@given(texts=st.lists(json_texts | st.text(st.characters(exclude_categories=["Cs"])), min_size=10))
+async def test_every_text_gets_exactly_one_answer(texts: list[str]) -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        for text in texts:
+            await client.send(text)
+            answers = [answer["type"] for answer in client.take_json() if answer["type"] != "message"]
+            assert answers in (["ack"], ["error"])
+
+
+async def test_reading_and_writing_are_allowed_apart() -> None:
+    options = {"read": ["news.>"], "write": ["room.*"]}
+    async with Harness(eventbus_channels, options=options) as harness:
+        client = await harness.connect()
+        assert await ask(client, type="subscribe", channel="news.a.b") == [{"type": "ack"}]
+        assert await ask(client, type="publish", channel="room.1", data=1) == [{"type": "ack"}]
+        for frame in (
+            {"type": "subscribe", "channel": "room.1"},
+            {"type": "publish", "channel": "news.a", "data": 1},
+        ):
+            [answer] = await ask(client, id=1, **frame)
+            assert (answer["type"], answer["code"], answer["id"]) == ("error", "forbidden", 1)
+        assert set(client.channels) == {"news.a.b"}
+
+
+async def test_a_connection_can_be_given_a_channel_of_its_own() -> None:
+    async with Harness(eventbus_channels, options={"read": ["user.{id}"]}) as harness:
+        ada, bob = await harness.connect(), await harness.connect()
+        assert await ask(ada, type="subscribe", channel=f"user.{ada.id}") == [{"type": "ack"}]
+        for other in (f"user.{bob.id}", "user.{id}", "user.*"):
+            [answer] = await ask(ada, type="subscribe", channel=other)
+            assert answer["code"] == "forbidden"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fits", "does_not"),
+    [
+        ("news", ["news"], ["new", "news.a", "News", "newss"]),
+        ("room.*", ["room.1", "room.*"], ["room", "room.1.a", "room.", "roo.1"]),
+        ("*", ["a"], ["a.b", ""]),
+        ("*.b.*", ["a.b.c"], ["a.c.b", "a.b", "a.b.c.d"]),
+        ("news.>", ["news.a", "news.a.b"], ["news", "newsy.a"]),
+        (">", ["a", "a.b", "a..b"], []),
+        ("user-{id}.x", ["user-42.x"], ["user-4.x", "user-{id}.x"]),
+    ],
+)
+def test_patterns_fit_what_the_readme_says(pattern: str, fits: list[str], does_not: list[str]) -> None:
+    patterns = Patterns([pattern])
+    assert [name for name in fits if not patterns.match(name, "42")] == []
+    assert [name for name in does_not if patterns.match(name, "42")] == []
+
+
+def test_no_patterns_allow_nothing() -> None:
+    assert not Patterns([]).match("a", "42")
+
+
+async def test_a_connection_has_so_many_subscriptions_at_most() -> None:
+    async with Harness(eventbus_channels, options={"max_subscriptions": 2}) as harness:
+        client = await harness.connect()
+        for channel in ("a", "b", "a"):
+            assert await ask(client, type="subscribe", channel=channel) == [{"type": "ack"}]
+        [answer] = await ask(client, type="subscribe", channel="c")
+        assert answer["code"] == "too_many_subscriptions"
+        await ask(client, type="unsubscribe", channel="a")
+        assert await ask(client, type="subscribe", channel="c") == [{"type": "ack"}]
+
+
+class Behind:
+    """Notes the messages that come down the chain."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    @hookimpl
+    def eventbus_message(self) -> Middleware:
+        async def note(ctx: Context, call_next: Next) -> Context:
+            self.seen.append(ctx.request.text)
+            return await call_next(ctx)
+
+        return note
+
+
+async def test_types_of_others_go_on_down_the_chain_where_the_options_say_so() -> None:
+    behind = Behind()
+    foreign = '{"type":"dance","channel":{"not":"a string"},"id":1}'
+    async with Harness([(eventbus_channels, {"unknown": "pass"}), (behind, {})]) as harness:
+        client = await harness.connect()
+        await client.send('{"type":"ping"}')
+        await client.send('{"type":"subscribe"}')
+        await client.send("no JSON")
+        client.take()
+        await client.send(foreign)
+        assert client.take() == []
+    assert behind.seen == [foreign]
+
+
+async def test_nothing_goes_on_down_the_chain_by_default() -> None:
+    behind = Behind()
+    async with Harness([(eventbus_channels, {}), (behind, {})]) as harness:
+        client = await harness.connect()
+        await client.send('{"type":"dance"}')
+        await client.send('{"type":"ping"}')
+    assert behind.seen == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"read": ["a..b"]},
+        {"read": [""]},
+        {"write": [">.a"]},
+        {"write": ["a*"]},
+        {"write": ["user.{name}"]},
+        {"max_subscriptions": 0},
+        {"unknown": "ignore"},
+        {"raed": []},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(options, eventbus_channels.Options)

@@ -1,0 +1,74 @@
+"""Keeps a collection of the connections that are alive: one document for each, under its id."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from eventbus import Context, Middleware, Next, hookimpl
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`collection` names the collection that the documents are kept in."""
+
+    collection: str = "connections"
+
+    def __post_init__(self) -> None:
+        if not self.collection:
+            raise ValueError("collection is the name of a collection, and not empty")
+
+
+@hookimpl
+def eventbus_options() -> type[Options]:
+    return Options
+
+
+@hookimpl
+def eventbus_connect(options: Options) -> Middleware:
+    """The link that stores the document, and takes it back where the connection is refused after all."""
+
+    async def remember(ctx: Context, call_next: Next) -> Context:
+        document = ctx.bus.collection(options.collection).doc(ctx.connection.id)
+        try:
+            # Stored first, so that the links behind find it and messages can't come before it.
+            await document.set(entry(ctx))
+            ctx = await call_next(ctx)
+        except BaseException:
+            # Not only Exception: a client that gives up during its handshake cancels the chain.
+            await document.delete()
+            raise
+        if not ctx.response.success:
+            await document.delete()
+        return ctx
+
+    return remember
+
+
+@hookimpl
+def eventbus_disconnect(options: Options) -> Middleware:
+    """The link that deletes the document, whatever the links behind it do."""
+
+    async def forget(ctx: Context, call_next: Next) -> Context:
+        document = ctx.bus.collection(options.collection).doc(ctx.connection.id)
+        try:
+            return await call_next(ctx)
+        finally:
+            await document.delete()
+
+    return forget
+
+
+def entry(ctx: Context) -> dict[str, Any]:
+    """The document of a connection; `user` is there where an earlier link put a name into the extras."""
+    document: dict[str, Any] = {
+        "remote": ctx.request.remote,
+        "path": ctx.request.path,
+        "since": time.time(),
+        "socket": ctx.request.socket,
+    }
+    user = ctx.extras.get("user")
+    if isinstance(user, str):
+        document["user"] = user
+    return document

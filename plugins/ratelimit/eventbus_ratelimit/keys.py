@@ -1,0 +1,49 @@
+"""Whose bucket an event takes from."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import Callable
+from typing import TypeAlias
+
+from eventbus import Context
+
+Key: TypeAlias = tuple[str, ...]
+
+
+def connection_key(ctx: Context) -> Key:
+    """The connection's own."""
+    return ("connection", ctx.connection.id)
+
+
+def address_key(ctx: Context) -> Key:
+    """The address's on this socket; the connection's where there is no address."""
+    remote = ctx.request.remote
+    return ("address", ctx.request.socket, network(remote)) if remote else connection_key(ctx)
+
+
+def user_key(ctx: Context) -> Key:
+    """The user's on this socket; the address's where no link before this one said who the user is."""
+    user = ctx.extras.get("user")
+    # Not the connection's: who isn't logged in could have as many buckets as connections.
+    return ("user", ctx.request.socket, user) if isinstance(user, str) and user else address_key(ctx)
+
+
+def message_key(per: str) -> Callable[[Context], Key]:
+    """The function for an option `per`."""
+    return {"connection": connection_key, "address": address_key, "user": user_key}[per]
+
+
+@functools.lru_cache(maxsize=4096)
+def network(remote: str) -> str:
+    """The address itself; for IPv6 its /64, as one subscriber has all of the addresses in there."""
+    if ":" not in remote:
+        return remote
+    try:
+        address = ipaddress.IPv6Address(remote)
+    except ValueError:
+        return remote
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))

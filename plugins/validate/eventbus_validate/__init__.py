@@ -1,0 +1,114 @@
+"""Checks each message against JSON Schema before the links behind see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from eventbus import Context, Middleware, Next, Request, hookimpl
+
+from .schema import read_schema
+
+POLICY_VIOLATION = 1008
+MAX_ID_LENGTH = 128
+MAX_ID_NUMBER = 2**53
+
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a message must be; README.md has a table."""
+
+    schema: str = ""
+    schemas: dict[str, str] = {}
+    key: str = "type"
+    strict: bool = False
+    deny: tuple[str, ...] = ()
+    max_size: int | None = None
+    on_invalid: str = "error"
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            raise ValueError("key is the name of a field, and not empty")
+        if self.max_size is not None and self.max_size < 1:
+            raise ValueError(f"max_size is a number of bytes of at least 1, not {self.max_size}")
+        if self.on_invalid not in ("error", "drop", "close"):
+            raise ValueError(f'on_invalid is "error", "drop" or "close", not {self.on_invalid!r}')
+
+
+@hookimpl
+def eventbus_options() -> type[Options]:
+    return Options
+
+
+@hookimpl
+def eventbus_message(options: Options) -> Middleware:
+    """The link that lets valid messages pass. Raises ValueError for a schema that can't be used."""
+    rules = Rules(options)
+
+    async def validate(ctx: Context, call_next: Next) -> Context:
+        try:
+            rules.check(ctx.request)
+        except Invalid as invalid:
+            if options.on_invalid == "close":
+                await ctx.connection.close(POLICY_VIOLATION, "invalid message")
+            elif options.on_invalid == "error":
+                ctx.connection.send(answer(invalid))
+            return ctx
+        return await call_next(ctx)
+
+    return validate
+
+
+class Invalid(Exception):
+    """A message that doesn't pass; `message` is the parsed message as far as there is one."""
+
+    def __init__(self, problem: str, message: Any = None) -> None:
+        self.problem = problem
+        self.message = message
+        super().__init__(problem)
+
+
+class Rules:
+    """The options of one link, with the schemas read."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.deny = frozenset(options.deny)
+        self.default = read_schema(options.schema) if options.schema else None
+        self.by_type = {name: read_schema(path) for name, path in options.schemas.items()}
+
+    def check(self, request: Request) -> None:
+        """Raise Invalid for a message that may not pass."""
+        max_size = self.options.max_size
+        if max_size is not None and len(request.data) > max_size:
+            raise Invalid(f"a message has at most {max_size} bytes")
+        try:
+            message = request.json()
+        except (ValueError, RecursionError):
+            raise Invalid("a message is JSON, and not nested too deeply") from None
+        name = message.get(self.options.key) if isinstance(message, dict) else None
+        if not isinstance(name, str):
+            name = None
+        if name in self.deny:
+            raise Invalid("messages of this type are not accepted", message)
+        schema = self.default if name is None else self.by_type.get(name, self.default)
+        if schema is not None:
+            problem = schema.problem(message)
+        else:
+            problem = "messages of this type are not known" if self.options.strict else None
+        if problem is not None:
+            raise Invalid(problem, message)
+
+
+def answer(invalid: Invalid) -> str:
+    """The error frame, with the message's id where it has one that is short enough to send back."""
+    frame: dict[str, Any] = {"type": "error", "code": "invalid", "message": invalid.problem}
+    if isinstance(invalid.message, dict):
+        match invalid.message.get("id"):
+            case bool():
+                pass
+            case str() as id if len(id) <= MAX_ID_LENGTH:
+                frame["id"] = id
+            case int() | float() as id if abs(id) <= MAX_ID_NUMBER:
+                frame["id"] = id
+    return msgspec.json.encode(frame).decode()
