@@ -18,7 +18,7 @@ import time
 from .chain import Chain, blamed
 from .connection import ClientConnection
 from .context import Context, Request
-from .errors import PluginFailed, Reject
+from .errors import ConnectionGone, PluginFailed, Reject
 from .events import CloseCode, ConnectionState, EventType
 from .hookspecs import Outcome
 from .sockets import BusSocket
@@ -92,6 +92,10 @@ async def message(connection: ClientConnection, data: bytes, is_binary: bool) ->
 def failed(connection: ClientConnection, ctx: Context, error: BaseException) -> None:
     """A message chain failed."""
     socket = connection.socket
+    if isinstance(error, ConnectionGone) and error.connection_id == connection.id:
+        # The client left while its message was handled: no fault of any plugin.
+        logger.debug("the client was gone before its answer", extra={"connection": connection.id})
+        return
     log_failure(socket, ctx, error)
     if socket.options.on_error == "close" and connection.sendable:
         connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")

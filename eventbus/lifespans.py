@@ -13,13 +13,31 @@ from .errors import EventBusError, PluginBroken
 logger = logging.getLogger("eventbus")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Lifespan:
     """One plugin's context manager; with equal options it is kept through a reload."""
 
     plugin: str
     options: Any
     enter: Callable[[], AbstractAsyncContextManager[Any]]
+    made: AbstractAsyncContextManager[Any] | None = None
+    """What `make` made and nobody has entered yet."""
+
+    def make(self) -> None:
+        """Ask the plugin for its context manager, without entering it. Raises PluginBroken."""
+        made = self.enter()
+        if not (hasattr(made, "__aenter__") and hasattr(made, "__aexit__")):
+            what = f"eventbus_lifespan returned {type(made).__name__}, which is no async context manager"
+            raise PluginBroken(self.plugin, what)
+        self.made = made
+
+    def take(self) -> AbstractAsyncContextManager[Any]:
+        """A context manager to enter: one can be entered only once. Raises PluginBroken."""
+        if self.made is None:
+            self.make()
+        made, self.made = self.made, None
+        assert made is not None
+        return made
 
     def same_as(self, other: Lifespan) -> bool:
         """Whether a running one can stand in for the other."""
@@ -34,7 +52,7 @@ class Lifespans:
         self.running: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]] = []
 
     async def start(self) -> None:
-        """Enter what is wanted and doesn't run yet. Raises PluginBroken; what was entered here is left again."""
+        """Enter what is wanted and doesn't run yet. Raises PluginBroken; what it entered is left again."""
         entered: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]] = []
         try:
             for lifespan in self.wanted:
@@ -55,13 +73,10 @@ class Lifespans:
 
 async def enter(lifespan: Lifespan) -> AbstractAsyncContextManager[Any]:
     """Enter one. Raises PluginBroken with what it raised."""
-    context = lifespan.enter()
-    if not hasattr(context, "__aenter__"):
-        raise PluginBroken(
-            lifespan.plugin,
-            f"plugin {lifespan.plugin!r}: eventbus_lifespan returned {type(context).__name__}, "
-            "which is no async context manager",
-        )
+    try:
+        context = lifespan.take()
+    except PluginBroken as error:
+        raise PluginBroken(lifespan.plugin, f"plugin {lifespan.plugin!r}: {error}") from error
     try:
         await context.__aenter__()
     except Exception as error:

@@ -98,7 +98,7 @@ class Outbox:
         """Wait until nothing waits here any more."""
         self.flush()
         while self._drainer is not None:
-            # Waiting, not awaiting: who waits may be cancelled, and the writing goes on or is ended by `stop`.
+            # Waiting, not awaiting: who waits may be cancelled, and the writing goes on.
             await asyncio.wait([self._drainer])
 
     def discard(self) -> None:

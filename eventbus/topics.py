@@ -59,7 +59,7 @@ class Subscription:
 
 
 class Topic:
-    """A named stream: every handler gets every message, and none holds up or stops another or the publisher."""
+    """A named stream: every handler gets every message; none holds up another, or the publisher."""
 
     def __init__(self, name: str) -> None:
         self.name = name

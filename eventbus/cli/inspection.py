@@ -12,6 +12,7 @@ import msgspec
 
 from ..chain import Chain
 from ..config import find_config, json_schema
+from ..config.options import options_shape
 from ..errors import ConfigError, EventBusError, PluginBroken
 from ..events import EventType
 from ..host import Host, installed, load_entry_point
@@ -25,12 +26,7 @@ def check(arguments: argparse.Namespace) -> int:
         path = find_config(arguments.config, os.environ, Path.cwd())
         config, made, findings = read(path)
         if not findings:
-            try:
-                configured(config, made)
-            except PluginBroken as error:
-                findings = [
-                    config.document.finding(("plugins", error.plugin), f"plugin {error.plugin!r}: {error}")
-                ]
+            configured(config, made)
     except ConfigError as error:
         findings = list(error.findings)
     if arguments.json:
@@ -98,8 +94,11 @@ def schema(arguments: argparse.Namespace) -> int:
     for name, known in installed().items():
         try:
             plugin = host.register(name, load_entry_point(known, timeout=10))
-            options[name] = plugin.call("eventbus_options") if plugin.has("eventbus_options") else None
-        except PluginBroken as error:
+            type_ = plugin.call("eventbus_options") if plugin.has("eventbus_options") else None
+            if type_ is not None:
+                options_shape(type_)
+            options[name] = type_
+        except (PluginBroken, TypeError) as error:
             print(f"eventbus: left out plugin {name!r}: {error}", file=sys.stderr)
     print_json(json_schema(options))
     return 0

@@ -52,5 +52,5 @@ def configure_logs(form: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    # aiohttp logs the client's whole list of subprotocols when none matches, which is for the client to choose.
+    # aiohttp logs the client's whole list of subprotocols when none matches, which is the client's choice.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)

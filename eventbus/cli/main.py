@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from ..errors import ConfigError, EventBusError
@@ -51,7 +50,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[
     parser = argparse.ArgumentParser(
         prog="eventbus", description="A WebSocket server that you extend with plugins and configure in TOML."
     )
-    parser.add_argument("--version", action="version", version=f"eventbus {version('eventbus-server')}")
+    parser.add_argument("--version", action=ShowVersion, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     serve = commands.add_parser("serve", help="run the server", description="Run the server.")
@@ -88,6 +87,19 @@ def build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[
     new.add_argument("--folder", type=Path, default=Path(), help="where to write it (default: here)")
     new.set_defaults(run=new_plugin_command)
     return parser, commands
+
+
+class ShowVersion(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"eventbus {version('eventbus-server')}")
+        except PackageNotFoundError:
+            print("eventbus (not installed)")
+        parser.exit()
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

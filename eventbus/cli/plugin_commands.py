@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
 from ..config import find_config
@@ -21,7 +22,10 @@ def add_plugin_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
         _, made, _ = read(path)
     except ConfigError:
         return
-    for command in made.commands():
+    made_commands, broken = made.commands()
+    for error in broken:
+        print(f"eventbus: plugin {error.plugin!r}: {error}", file=sys.stderr)
+    for command in made_commands:
         if command.name in commands.choices:
             raise EventBusError(
                 f"two plugins, or a plugin and eventbus itself, have a command {command.name!r}"

@@ -45,9 +45,8 @@ def plugins(arguments: argparse.Namespace) -> int:
     for row in rows:
         cells = (row.name, row.version, row.distribution)
         columns = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-        print(
-            f"{columns}  {row.status:<9}  {' '.join(hook.removeprefix('eventbus_') for hook in row.hooks)}".rstrip()
-        )
+        hooks = " ".join(hook.removeprefix("eventbus_") for hook in row.hooks)
+        print(f"{columns}  {row.status:<9}  {hooks}".rstrip())
         if row.why:
             print(f"    {row.why}")
     if note:

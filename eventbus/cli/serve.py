@@ -23,5 +23,5 @@ def serve(arguments: argparse.Namespace) -> int:
     bus = configured(config, made)
     host = arguments.host or config.server.host
     port = config.server.port if arguments.port is None else arguments.port
-    run(bus, host, port, Reloader(bus, path, config), watch=arguments.reload)
+    run(bus, host, port, Reloader(bus, path, config, made), watch=arguments.reload)
     return 0

@@ -20,7 +20,7 @@ class EventBus(CoreBus):
     aiohttp application to run, or to add to another one.
     """
 
-    routes: tuple[web.RouteDef, ...] = ()
+    routes: tuple[web.AbstractRouteDef, ...] = ()
     """HTTP routes to serve beside the sockets."""
     serve_page = False
     """Whether the built-in page is at `/`."""

@@ -5,14 +5,25 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any, TypeVar
+
+from aiohttp.web_routedef import AbstractRouteDef
 
 from ..config import Config, parse, read_document
-from ..errors import ConfigError, Finding, PluginError
+from ..config.positions import KeyPath
+from ..errors import ConfigError, Finding, PluginBroken, PluginError
 from ..host import Host, installed
 from ..plan import Plan, plan, socket_options
+from ..plan.model import items
 from .application import EventBus
+
+T = TypeVar("T")
+
+ROUTE: Any = AbstractRouteDef
+"""What `eventbus_http` returns; abstract, which `type[T]` does not take."""
 
 
 def read(path: Path) -> tuple[Config, Plan, list[Finding]]:
@@ -24,18 +35,46 @@ def read(path: Path) -> tuple[Config, Plan, list[Finding]]:
 
 
 def configured(config: Config, made: Plan) -> EventBus:
-    """The bus of a configuration that has no findings. Raises PluginBroken."""
-    bus = EventBus(
-        store=made.store() if made.store is not None else None,
-        broker=made.broker() if made.broker is not None else None,
-    )
+    """The bus of a configuration that has no findings so far.
+
+    Raises ConfigError with all that is wrong with what the hooks of the server return.
+    """
+    findings: list[Finding] = []
+
+    def broken(error: PluginBroken, path: KeyPath | None = None) -> None:
+        path = path or ("plugins", error.plugin)
+        findings.append(config.document.finding(path, f"plugin {error.plugin!r}: {error}"))
+
+    def made_or_none(kind: str, make: Callable[[], T] | None) -> T | None:
+        try:
+            return make() if make is not None else None
+        except PluginBroken as error:
+            broken(error, (kind, "type"))
+            return None
+
+    bus = EventBus(store=made_or_none("store", made.store), broker=made_or_none("broker", made.broker))
     bus.configured = True
     bus.serve_page = config.server.page
     bus.base_url = config.server.url
     bus.shutdown_grace = config.server.shutdown_grace
     make_sockets(bus, config)
-    bus.routes = made.routes(bus)
+    routes: list[AbstractRouteDef] = []
+    for name, value in made.ask("eventbus_http", bus=bus):
+        try:
+            routes += items(name, "eventbus_http", value, ROUTE)
+        except PluginBroken as error:
+            broken(error)
+    bus.routes = tuple(routes)
     bus.lifespans.wanted = made.lifespans(bus)
+    for lifespan in bus.lifespans.wanted:
+        try:
+            lifespan.make()
+        except PluginBroken as error:
+            broken(error)
+    for each in made.commands()[1]:
+        broken(each)
+    if findings:
+        raise ConfigError(findings)
     swap(bus, config, made)
     return bus
 
@@ -59,10 +98,11 @@ def swap(bus: EventBus, config: Config, made: Plan) -> None:
 class Reloader:
     """Builds and checks a changed configuration, and swaps it in only when it is whole."""
 
-    def __init__(self, bus: EventBus, path: Path, config: Config) -> None:
+    def __init__(self, bus: EventBus, path: Path, config: Config, made: Plan) -> None:
         self.bus = bus
         self.path = path
         self.config = config
+        self.made = made
 
     async def reload(self) -> None:
         """Read the file again and run it. Raises ConfigError with the findings; then nothing has changed.
@@ -73,6 +113,7 @@ class Reloader:
         try:
             config, made, findings = await asyncio.to_thread(read, self.path)
             findings += restart_needed(self.config, config)
+            findings += routes_changed(self.made, made, config)
             if findings:
                 raise ConfigError(findings)
             old = self.bus.lifespans.wanted
@@ -87,7 +128,7 @@ class Reloader:
             raise
         make_sockets(self.bus, config)
         swap(self.bus, config, made)
-        self.config = config
+        self.config, self.made = config, made
         await self.bus.lifespans.stop(keep=self.bus.lifespans.wanted)
 
 
@@ -134,3 +175,16 @@ def restart_needed(old: Config, new: Config) -> list[Finding]:
         differ(("sockets", name, "path"), socket.path, after.path)
         differ(("sockets", name, "space"), socket.space, after.space)
     return findings
+
+
+def routes_changed(old: Plan, new: Plan, config: Config) -> list[Finding]:
+    """A finding for each plugin whose HTTP routes would have to come, go or change."""
+    before = {plugin.name: options for plugin, options in old.bound("eventbus_http")}
+    after = {plugin.name: options for plugin, options in new.bound("eventbus_http")}
+    changed = before.keys() ^ after.keys()
+    changed |= {name for name in before.keys() & after.keys() if before[name] != after[name]}
+    message = "its HTTP routes can't change while the server runs"
+    return [
+        config.document.finding(("plugins", name), f"plugin {name!r}: {message}", "restart it")
+        for name in sorted(changed)
+    ]

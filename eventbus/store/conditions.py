@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import InvalidRequest
 from .protocol import Condition
-from .validation import INTEGERS, check_text
+from .validation import MAX_INTEGER, MIN_INTEGER, check_text
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -97,7 +97,7 @@ def make_condition(field: object, comparison: object, value: object) -> Conditio
         value = _plain(value, path)
     elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidRequest(f"{path} can't be compared with {value!r}: it is no JSON number")
-    elif isinstance(value, int) and value not in INTEGERS:
+    elif isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
         raise InvalidRequest(f"{path} can't be compared with {value!r}: integers have 64 bits")
     return Condition(path, comparison, value)
 

@@ -15,7 +15,7 @@ MAX_KEY_BYTES = 256
 MAX_DEPTH = 100
 """How deep objects and arrays may nest: far below what makes a recursive decoder fail."""
 
-INTEGERS = range(-(2**63), 2**63)
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 """What SQLite and most other databases can hold and compare exactly."""
 
 
@@ -81,7 +81,7 @@ def _check(value: Any, place: str, depth: int) -> None:
         if not math.isfinite(value):
             raise InvalidRequest(f"document: {place} is {value!r}, which is no JSON number")
     elif isinstance(value, int):
-        if value not in INTEGERS:
+        if not MIN_INTEGER <= value <= MAX_INTEGER:
             raise InvalidRequest(f"document: {place} is an integer of more than 64 bits")
     elif value is not None:
         raise InvalidRequest(f"document: {place} is a {type(value).__name__}, which is no JSON value")

@@ -7,9 +7,9 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.conftest import Serve, Until
 
 from eventbus import ConnectionGone, Context, EventBus, Next, Reject
+from tests.conftest import Serve, Until
 
 
 async def test_the_request_has_every_field(bus: EventBus, serve: Serve) -> None:
@@ -42,7 +42,13 @@ async def test_the_request_has_every_field(bus: EventBus, serve: Serve) -> None:
         return await call_next(ctx)
 
     session = await serve(bus)
-    headers = [("X-Tenant", "t1"), ("X-Many", "a"), ("X-Many", "b"), ("Cookie", "session=s3"), ("traceparent", "00-1")]
+    headers = [
+        ("X-Tenant", "t1"),
+        ("X-Many", "a"),
+        ("X-Many", "b"),
+        ("Cookie", "session=s3"),
+        ("traceparent", "00-1"),
+    ]
     async with session.ws_connect("/public?tag=a&tag=b", headers=headers, protocols=("v2", "v1")) as client:
         await client.send_str('{"total": 3}')
         await client.receive_str()

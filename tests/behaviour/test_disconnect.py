@@ -10,10 +10,10 @@ from collections.abc import Callable
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
-from tests.conftest import Serve, Until
 
 from eventbus import ConnectionGone, ConnectionState, Context, EventBus, Next
 from eventbus.sockets import BusSocket
+from tests.conftest import Serve, Until
 
 Ends = list[tuple[int | None, str]]
 
@@ -51,7 +51,9 @@ async def answer(ctx: Context, call_next: Next) -> Context:
     return await call_next(ctx)
 
 
-async def test_a_client_that_closes(bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until) -> None:
+async def test_a_client_that_closes(
+    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until
+) -> None:
     session = await serve(bus)
     async with session.ws_connect("/public") as client:
         await client.close(code=4002, message=b"bye")
@@ -71,7 +73,9 @@ async def test_a_client_that_closes_without_a_code(
     await client.close()
 
 
-async def test_a_lost_connection(bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until) -> None:
+async def test_a_lost_connection(
+    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until
+) -> None:
     session = await serve(bus)
     client = await session.ws_connect("/public")
     transport = client.get_extra_info("socket")
@@ -114,7 +118,9 @@ async def test_closing_again_raises_connection_gone(
     assert ends == [(4001, "")]
 
 
-@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124)])
+@pytest.mark.parametrize(
+    ("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (5000, ""), (1000, "x" * 124)]
+)
 async def test_a_close_frame_that_can_not_be_is_refused(
     bus: EventBus, public: BusSocket, serve: Serve, code: int, reason: str
 ) -> None:

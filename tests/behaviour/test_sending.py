@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.conftest import Serve, Until
 
 from eventbus import ConnectionGone, Context, EventBus, Next
 from eventbus.sockets import BusSocket
+from tests.conftest import Serve, Until
 
 
 @pytest.fixture
@@ -35,7 +35,12 @@ async def test_an_id_that_never_was_or_is_gone_raises(
     async with session.ws_connect("/public"):
         (name,) = public.connections
         details = await public.connection(name)
-        assert (details.id, details.socket, details.channels, details.remote) == (name, "public", ("news",), "127.0.0.1")
+        assert (details.id, details.socket, details.channels, details.remote) == (
+            name,
+            "public",
+            ("news",),
+            "127.0.0.1",
+        )
     await until(lambda: not public.connections)
     for call in (public.send(name, "x"), public.close(name), public.connection(name)):
         with pytest.raises(ConnectionGone, match=name):
@@ -43,7 +48,9 @@ async def test_an_id_that_never_was_or_is_gone_raises(
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535, 65536, 300_000])
-async def test_frames_of_every_length_arrive_whole(bus: EventBus, public: BusSocket, serve: Serve, size: int) -> None:
+async def test_frames_of_every_length_arrive_whole(
+    bus: EventBus, public: BusSocket, serve: Serve, size: int
+) -> None:
     session = await serve(bus)
     async with session.ws_connect("/public") as client:
         (name,) = public.connections
@@ -81,7 +88,9 @@ async def test_concurrent_senders_never_mix_frames(bus: EventBus, public: BusSoc
 
 
 @pytest.mark.parametrize("data", [None, 7, {"a": 1}, ["x"]])
-async def test_what_is_no_message_is_a_type_error(bus: EventBus, public: BusSocket, serve: Serve, data: Any) -> None:
+async def test_what_is_no_message_is_a_type_error(
+    bus: EventBus, public: BusSocket, serve: Serve, data: Any
+) -> None:
     session = await serve(bus)
     async with session.ws_connect("/public"):
         (name,) = public.connections

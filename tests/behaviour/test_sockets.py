@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import pytest
-from tests.conftest import Serve
 
-from eventbus import ConnectionGone, Context, EventBus, EventBusError, EventType, Next, RegistrationError, compose
+from eventbus import (
+    ConnectionGone,
+    Context,
+    EventBus,
+    EventBusError,
+    EventType,
+    Middleware,
+    Next,
+    RegistrationError,
+    compose,
+)
+from tests.conftest import Serve
 
 
 async def passing(ctx: Context, call_next: Next) -> Context:
@@ -17,7 +27,9 @@ async def other(ctx: Context, call_next: Next) -> Context:
 
 
 def test_the_same_name_is_the_same_socket(bus: EventBus) -> None:
-    assert bus.socket("public", path="/public") is bus.socket("public") is bus.socket("public", path="/public")
+    assert (
+        bus.socket("public", path="/public") is bus.socket("public") is bus.socket("public", path="/public")
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,7 +41,9 @@ def test_the_same_name_is_the_same_socket(bus: EventBus) -> None:
         ("second", "relative", "does not begin with '/'"),
     ],
 )
-def test_a_socket_that_contradicts_another_is_refused(bus: EventBus, name: str, path: str | None, words: str) -> None:
+def test_a_socket_that_contradicts_another_is_refused(
+    bus: EventBus, name: str, path: str | None, words: str
+) -> None:
     bus.socket("public", path="/public")
     with pytest.raises(RegistrationError, match=words):
         bus.socket(name, path=path)
@@ -37,7 +51,9 @@ def test_a_socket_that_contradicts_another_is_refused(bus: EventBus, name: str, 
 
 def test_there_are_exactly_three_events(bus: EventBus) -> None:
     assert list(EventType) == ["connect", "message", "disconnect"]
-    with pytest.raises(RegistrationError, match="'open' is no event; the events are connect, message, disconnect"):
+    with pytest.raises(
+        RegistrationError, match="'open' is no event; the events are connect, message, disconnect"
+    ):
         bus.socket("public", path="/public").on("open", passing)
 
 
@@ -53,7 +69,7 @@ def test_a_second_handler_is_refused_and_both_are_named(bus: EventBus) -> None:
 async def test_several_middleware_are_composed_as_compose_would(bus: EventBus, serve: Serve) -> None:
     traces: dict[str, list[str]] = {"a": [], "b": []}
 
-    def tracing(name: str, step: str) -> object:
+    def tracing(name: str, step: str) -> Middleware:
         async def middleware(ctx: Context, call_next: Next) -> Context:
             traces[name].append(f"{step}-in")
             ctx = await call_next(ctx)
@@ -62,8 +78,8 @@ async def test_several_middleware_are_composed_as_compose_would(bus: EventBus, s
 
         return middleware
 
-    bus.socket("a", path="/a").on("connect", tracing("a", "1"), tracing("a", "2"))  # type: ignore[arg-type]
-    composed = compose(tracing("b", "1"), tracing("b", "2"))  # type: ignore[arg-type]
+    bus.socket("a", path="/a").on("connect", tracing("a", "1"), tracing("a", "2"))
+    composed = compose(tracing("b", "1"), tracing("b", "2"))
     bus.socket("b", path="/b").on("connect", composed)
     session = await serve(bus)
     for path in ("/a", "/b"):

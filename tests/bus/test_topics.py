@@ -6,9 +6,9 @@ import asyncio
 import logging
 
 import pytest
-from tests.conftest import Until
 
 from eventbus import EventBus
+from tests.conftest import Until
 
 
 async def test_every_handler_gets_every_message_in_order(bus: EventBus, until: Until) -> None:

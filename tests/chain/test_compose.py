@@ -97,11 +97,17 @@ async def test_a_link_that_returns_none_is_named() -> None:
         await call_next(ctx)
         return None  # type: ignore[return-value]
 
-    chain = build([Link("outer", tracing("outer", [])), Link("forgetful", forgetful), Link("c", tracing("c", []))])
+    chain = build(
+        [Link("outer", tracing("outer", [])), Link("forgetful", forgetful), Link("c", tracing("c", []))]
+    )
     with pytest.raises(PluginFailed, match="forgetful in public/message: returned None") as caught:
         await chain.call(context())
     assert caught.value.plugin == "forgetful"
-    assert (caught.value.socket, caught.value.event, caught.value.connection_id) == ("public", "message", "id")
+    assert (caught.value.socket, caught.value.event, caught.value.connection_id) == (
+        "public",
+        "message",
+        "id",
+    )
 
 
 async def test_an_exception_passes_through_as_it_is_and_names_the_innermost_link() -> None:
@@ -117,7 +123,9 @@ async def test_an_exception_passes_through_as_it_is_and_names_the_innermost_link
             caught.append(blamed(error))
             return ctx
 
-    await build([Link("catching", catching), Link("a", tracing("a", [])), Link("broken", broken)]).call(context())
+    await build([Link("catching", catching), Link("a", tracing("a", [])), Link("broken", broken)]).call(
+        context()
+    )
     assert caught == ["broken"]
 
 

@@ -1,0 +1,64 @@
+"""The store and the broker that a configuration chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from ..broker import Broker, MemoryBroker
+from ..config import Config
+from ..errors import PluginBroken
+from ..host import Installed, Plugin
+from ..store.protocol import Store
+from .planner import Planner
+
+BUILT_IN = {"broker": "memory", "store": "sqlite"}
+PROTOCOLS: dict[str, type] = {"broker": Broker, "store": Store}
+DEFAULT_STORE_PATH = "eventbus.sqlite3"
+
+
+def backend(
+    planner: Planner, config: Config, kind: str, available: Mapping[str, Installed]
+) -> Callable[[], Any] | None:
+    """What makes the store or the broker that is chosen; None and a finding when nothing does."""
+    chosen = config.store if kind == "store" else config.broker
+    if chosen.type == BUILT_IN[kind]:
+        if kind == "broker":
+            for key in chosen.options:
+                planner.report((kind, key), "the memory broker takes no options")
+            return MemoryBroker
+        path = chosen.options.get("path", DEFAULT_STORE_PATH)
+        for key in chosen.options.keys() - {"path"}:
+            planner.report((kind, key), f"unknown key {key!r}", "the sqlite store has only `path`")
+        if not isinstance(path, str) or not path:
+            planner.report((kind, "path"), "the path of the store is a string that is not empty")
+            return None
+        return partial(sqlite_store, path)
+    plugin = planner.load(chosen.type, (kind, "type"), available, config)
+    if plugin is None:
+        return None
+    if not plugin.has(f"eventbus_{kind}"):
+        planner.report((kind, "type"), f"plugin {chosen.type!r} is no {kind}: it has no hook eventbus_{kind}")
+        return None
+    layers = [(("plugins", chosen.type), config.plugins.get(chosen.type, {})), ((kind,), chosen.options)]
+    fine, options = planner.options(plugin, layers)
+    return partial(made_by, plugin, kind, options) if fine else None
+
+
+def made_by(plugin: Plugin, kind: str, options: Any) -> Any:
+    """The store or broker that the plugin makes. Raises PluginBroken when it lacks what one must have."""
+    made = plugin.call(f"eventbus_{kind}", options=options)
+    wanted = [name for name in vars(PROTOCOLS[kind]) if not name.startswith("_")]
+    missing = [name for name in wanted if not callable(getattr(made, name, None))]
+    if missing:
+        message = f"eventbus_{kind} returned {type(made).__name__}, which is no {kind}: it has no "
+        raise PluginBroken(plugin.name, message + ", ".join(missing))
+    return made
+
+
+def sqlite_store(path: str) -> Store:
+    """The embedded store at a path."""
+    from ..store.sqlite import SqliteStore
+
+    return SqliteStore(path)

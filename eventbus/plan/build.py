@@ -1,0 +1,88 @@
+"""Builds whole plans."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..chain import Link, build
+from ..config import Config, Document
+from ..config.positions import KeyPath
+from ..errors import Finding
+from ..events import EventType
+from ..host import Host, Plugin, installed
+from ..sockets import Chains
+from .backends import BUILT_IN, backend
+from .chains import socket_chains
+from .model import Bound, Plan
+from .planner import Planner
+
+SERVER_HOOKS = ("lifespan", "http", "observe", "commands")
+
+
+def plan(config: Config, host: Host) -> tuple[Plan, list[Finding]]:
+    """The plan of a configuration, and what is wrong with it beyond what reading it found.
+
+    Imports the plugins that the configuration names, and nothing else.
+    """
+    planner = Planner(config.document, host)
+    available = installed()
+    active: dict[str, KeyPath] = {name: ("plugins", name) for name in config.plugins}
+    chains = {
+        name: socket_chains(planner, config, socket, available, active)
+        for name, socket in config.sockets.items()
+    }
+    backends = {kind: backend(planner, config, kind, available) for kind in BUILT_IN}
+    bound: list[Bound] = []
+    for name, path in active.items():
+        plugin = planner.load(name, path, available, config)
+        if plugin is None or not any(plugin.has(f"eventbus_{hook}") for hook in SERVER_HOOKS):
+            if plugin is not None and name in config.plugins and not used_in_chains(chains, name):
+                # Nothing else converts this table; a mistake in it should still be found.
+                planner.options(plugin, [(("plugins", name), config.plugins[name])])
+            continue
+        fine, options = planner.options(plugin, [(("plugins", name), config.plugins.get(name, {}))])
+        if fine:
+            bound.append((plugin, options))
+    made = Plan(
+        chains=chains,
+        observers=planner.observers(bound),
+        plugins=tuple(bound),
+        store=backends["store"],
+        broker=backends["broker"],
+    )
+    return made, planner.findings
+
+
+def plan_plugins(
+    document: Document, socket: str, plugins: Sequence[tuple[Plugin, Mapping[str, Any]]]
+) -> tuple[Plan, list[Finding]]:
+    """The plan of one socket with plugins in hand; each is in the chain of every event that it serves."""
+    planner = Planner(document, Host())
+    links: dict[EventType, list[Link]] = {event: [] for event in EventType}
+    bound: list[Bound] = []
+    for plugin, values in plugins:
+        fine, options = planner.options(plugin, [((plugin.name,), values)])
+        if not fine:
+            continue
+        bound.append((plugin, options))
+        for event in EventType:
+            if plugin.has(f"eventbus_{event}"):
+                link = planner.link(plugin, event, (plugin.name,), options)
+                links[event].extend([link] if link is not None else [])
+    for event in EventType:
+        planner.placements(
+            [(plugin, (plugin.name,)) for plugin, _ in plugins if plugin.has(f"eventbus_{event}")]
+        )
+    chains = Chains()
+    for event in EventType:
+        chains = chains.replaced(event, build(links[event]))
+    made = Plan(chains={socket: chains}, observers=planner.observers(bound), plugins=tuple(bound))
+    return made, planner.findings
+
+
+def used_in_chains(chains: Mapping[str, Chains], name: str) -> bool:
+    """Whether any chain has a link of that plugin."""
+    return any(
+        link.name == name for each in chains.values() for event in EventType for link in each.of(event).links
+    )

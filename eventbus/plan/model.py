@@ -1,0 +1,98 @@
+"""A plan: what a bus runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from ..broker import Broker
+from ..config import SocketConfig
+from ..context import Bus
+from ..errors import PluginBroken
+from ..hookspecs import Command, Outcome
+from ..host import Plugin
+from ..lifespans import Lifespan
+from ..sockets import Chains, SocketOptions
+from ..store.protocol import Store
+
+T = TypeVar("T")
+
+Bound = tuple[Plugin, Any]
+"""A plugin with its options."""
+
+Observers = tuple[tuple[str, Callable[[Outcome], None]], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """What a bus runs, built and checked as a whole before any of it is put in place."""
+
+    chains: Mapping[str, Chains]
+    observers: Observers = ()
+    plugins: tuple[Bound, ...] = ()
+    store: Callable[[], Store] | None = None
+    broker: Callable[[], Broker] | None = None
+
+    def bound(self, hook: str) -> list[Bound]:
+        """The plugins that have the hook, with their options."""
+        return [(plugin, options) for plugin, options in self.plugins if plugin.has(hook)]
+
+    def ask(self, hook: str, **arguments: Any) -> Iterator[tuple[str, Any]]:
+        """What the hook of each plugin returns, by its name; a PluginBroken where it can't be had."""
+        for plugin, options in self.bound(hook):
+            try:
+                yield plugin.name, plugin.call(hook, options=options, **arguments)
+            except PluginBroken as error:
+                yield plugin.name, error
+
+    def lifespans(self, bus: Bus) -> list[Lifespan]:
+        """What to enter around the life of the bus, in the order of the plugins."""
+        return [
+            Lifespan(
+                plugin.name, options, partial(plugin.call, "eventbus_lifespan", options=options, bus=bus)
+            )
+            for plugin, options in self.bound("eventbus_lifespan")
+        ]
+
+    def commands(self) -> tuple[list[Command], list[PluginBroken]]:
+        """The subcommands of all plugins, and what is wrong with the others."""
+        commands: list[Command] = []
+        broken = []
+        for name, value in self.ask("eventbus_commands"):
+            try:
+                commands += items(name, "eventbus_commands", value, Command)
+            except PluginBroken as error:
+                broken.append(error)
+        return commands, broken
+
+
+def items(plugin: str, hook: str, value: Any, type_: type[T]) -> list[T]:
+    """What a hook returned, as a list of that type. Raises PluginBroken."""
+    if isinstance(value, PluginBroken):
+        raise value
+    try:
+        found = list(value)
+    except TypeError:
+        message = f"{hook} returned {type(value).__name__}, not an iterable of {type_.__name__}"
+        raise PluginBroken(plugin, message) from None
+    except Exception as error:
+        raise PluginBroken(plugin, f"{hook} raised {type(error).__name__}: {error}") from error
+    for each in found:
+        if not isinstance(each, type_):
+            message = f"{hook} returned {type(each).__name__} among them, which is no {type_.__name__}"
+            raise PluginBroken(plugin, message)
+    return found
+
+
+def socket_options(socket: SocketConfig) -> SocketOptions:
+    """How the socket treats its connections, as configured."""
+    return SocketOptions(
+        subprotocols=socket.subprotocols,
+        on_error=socket.on_error,
+        grace=socket.grace,
+        heartbeat=socket.heartbeat,
+        max_message_size=socket.max_message_size,
+        max_outbox=socket.max_outbox,
+    )

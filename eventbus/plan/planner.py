@@ -1,0 +1,154 @@
+"""Loads plugins and asks their hooks; what is wrong with them becomes findings."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..chain import Link
+from ..config import Config, Document, convert_options
+from ..config.positions import KeyPath
+from ..errors import Finding, PluginBroken
+from ..events import EventType
+from ..hookspecs import Placement
+from ..host import Host, Installed, Plugin, load_entry_point
+from .model import Bound, Observers
+
+
+class Planner:
+    """Builds a plan out of a configuration; what is wrong collects in `findings`."""
+
+    def __init__(self, document: Document, host: Host) -> None:
+        self.document = document
+        self.host = host
+        self.findings: list[Finding] = []
+        self.failed: dict[str, str] = {}
+        """Plugins that could not be used, and why; one finding each is enough."""
+
+    def report(self, path: KeyPath, message: str, hint: str = "") -> None:
+        """Note a finding at a place of the document."""
+        finding = self.document.finding(path, message, hint)
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    def load(
+        self, name: str, path: KeyPath, available: Mapping[str, Installed], config: Config
+    ) -> Plugin | None:
+        """The plugin of that name, imported if it wasn't yet; None and a finding when it can't be had."""
+        if name in self.host.plugins:
+            return self.host.plugins[name]
+        if name in self.failed:
+            return None
+        known = available.get(name)
+        hint = ""
+        if name in config.server.blocked:
+            problem = f"plugin {name!r} is blocked by [server] blocked"
+        elif known is None:
+            near = difflib.get_close_matches(name, available, 1)
+            problem = f"no plugin {name!r} is installed"
+            hint = f"did you mean {near[0]!r}?" if near else "`eventbus plugins` lists what is installed"
+        elif known.others:
+            owners = ", ".join((known.distribution, *known.others))
+            problem = f"plugin {name!r} is claimed by several distributions: {owners}"
+            hint = "uninstall all but one"
+        else:
+            try:
+                return self.host.register(name, load_entry_point(known, config.server.import_timeout))
+            except PluginBroken as error:
+                problem = f"plugin {name!r} can't be used: {error}"
+        self.failed[name] = problem
+        self.report(path, problem, hint)
+        return None
+
+    def options(
+        self, plugin: Plugin, layers: Sequence[tuple[KeyPath, Mapping[str, Any]]]
+    ) -> tuple[bool, Any]:
+        """(True, options) out of the tables laid over each other, or (False, None) and findings."""
+        problem = f"options of {plugin.name}"
+        if problem in self.failed:
+            return False, None
+        try:
+            type_ = plugin.call("eventbus_options") if plugin.has("eventbus_options") else None
+            values, findings = convert_options(self.document, type_, layers)
+        except (PluginBroken, TypeError) as error:
+            what = str(error) if isinstance(error, PluginBroken) else f"eventbus_options: {error}"
+            self.failed[problem] = what
+            self.report(layers[-1][0], f"plugin {plugin.name!r}: {what}")
+            return False, None
+        self.findings.extend(finding for finding in findings if finding not in self.findings)
+        return not findings, values
+
+    def link(self, plugin: Plugin, event: EventType, path: KeyPath, options: Any) -> Link | None:
+        """The plugin's link for an event; None and a finding when it gives no middleware."""
+        hook = f"eventbus_{event}"
+        try:
+            middleware = plugin.call(hook, options=options)
+            problem = middleware_problem(middleware)
+            if problem:
+                raise PluginBroken(plugin.name, f"{hook} returned {problem}")
+        except PluginBroken as error:
+            self.report(path, f"plugin {plugin.name!r}: {error}")
+            return None
+        return Link(plugin.name, middleware, self.origin(path))
+
+    def origin(self, path: KeyPath) -> str:
+        """`file:line` of a place in the document."""
+        line, _ = self.document.position(path)
+        return f"{self.document.file}:{line}"
+
+    def placements(self, chain: Sequence[tuple[Plugin, KeyPath]]) -> None:
+        """Hold the order of a chain to what its plugins ask: `after`, `needs`, `provides`."""
+        names = [plugin.name for plugin, _ in chain]
+        provided: set[str] = set()
+        for index, (plugin, path) in enumerate(chain):
+            if not plugin.has("eventbus_placement"):
+                continue
+            try:
+                placement = plugin.call("eventbus_placement")
+                if not isinstance(placement, Placement):
+                    raise PluginBroken(
+                        plugin.name, f"eventbus_placement returned {placement!r}, no Placement"
+                    )
+            except PluginBroken as error:
+                self.report(path, f"plugin {plugin.name!r}: {error}")
+                continue
+            for other in sorted(placement.after & set(names[index + 1 :])):
+                self.report(path, f"{plugin.name!r} must come after {other!r}", "move it down the list")
+            for need in sorted(placement.needs - provided):
+                self.report(
+                    path, f"{plugin.name!r} needs {need!r}, which nothing before it in the chain provides"
+                )
+            provided |= placement.provides
+
+    def observers(self, plugins: Iterable[Bound]) -> Observers:
+        """The observers of all plugins; what can't be called is a finding."""
+        found = []
+        for plugin, options in plugins:
+            if plugin.has("eventbus_observe"):
+                try:
+                    observe = plugin.call("eventbus_observe", options=options)
+                    if not callable(observe) or inspect.iscoroutinefunction(observe):
+                        raise PluginBroken(
+                            plugin.name, f"eventbus_observe returned {observe!r}, which is no sync function"
+                        )
+                    found.append((plugin.name, observe))
+                except PluginBroken as error:
+                    self.report(("plugins", plugin.name), f"plugin {plugin.name!r}: {error}")
+        return tuple(found)
+
+
+def middleware_problem(value: Any) -> str:
+    """What is wrong with a middleware, or an empty string."""
+    if not callable(value) or isinstance(value, type):
+        return f"{type(value).__name__}, which is no middleware: return an `async def (ctx, call_next)`"
+    if inspect.isfunction(value) and not inspect.iscoroutinefunction(value):
+        return "a sync function; a middleware is an `async def (ctx, call_next)`"
+    try:
+        inspect.signature(value).bind(None, None)
+    except TypeError:
+        return "a function that does not take (ctx, call_next)"
+    except ValueError:
+        return ""
+    return ""
