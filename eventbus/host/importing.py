@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import sysconfig
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from typing import Any
 
 from ..errors import PluginBroken
 from .discovery import Installed
+
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
 
 
 def load_entry_point(plugin: Installed, timeout: float) -> Any:
@@ -77,14 +80,19 @@ def import_within(name: str, load: Callable[[], Any], timeout: float) -> Any:
 def where_now(thread: threading.Thread) -> str:
     """The file and line that a hanging import is at."""
     frame = sys._current_frames().get(thread.ident or 0)
-    while frame is not None and "importlib" in frame.f_code.co_filename:
+    while frame is not None and not authored(frame.f_code.co_filename):
         frame = frame.f_back
     return f", at {frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
 
 
+def authored(file: str) -> bool:
+    """Whether a file is neither frozen, nor this one, nor of Python's own library."""
+    own = file.startswith(STANDARD_LIBRARY) and "site-packages" not in file and "dist-packages" not in file
+    return not (own or file.startswith("<frozen") or file == __file__)
+
+
 def describe(error: BaseException) -> str:
-    """The exception in one line, with the last place outside the import system."""
+    """The exception in one line, with the last place outside Python's own library."""
     text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
-    places = [f for f in frames if f.filename != __file__ and not f.filename.startswith("<frozen")]
+    places = [f for f in traceback.extract_tb(error.__traceback__) if authored(f.filename)]
     return f"{text} (at {places[-1].filename}:{places[-1].lineno})" if places else text

@@ -71,6 +71,8 @@ class Planner:
             return False, None
         try:
             type_ = plugin.call("eventbus_options") if plugin.has("eventbus_options") else None
+            if type_ is not None and not isinstance(type_, type):
+                raise PluginBroken(plugin.name, f"eventbus_options returned {type_!r}, which is no class")
             values, findings = convert_options(self.document, type_, layers)
         except (PluginBroken, TypeError) as error:
             what = str(error) if isinstance(error, PluginBroken) else f"eventbus_options: {error}"

@@ -29,6 +29,7 @@ def page(bus: CoreBus) -> Callable[[web.Request], Awaitable[web.Response]]:
                 "X-Frame-Options": "DENY",
                 "Content-Security-Policy": (
                     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+                    "img-src data:; "
                     "connect-src 'self' ws: wss:; base-uri 'none'; form-action 'none'"
                 ),
             },

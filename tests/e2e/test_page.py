@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 ARGUMENTS = [
     "--headless",
@@ -23,7 +23,29 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture
+CONTRASTS = """() => {
+    const parse = colour => colour.match(/[\\d.]+/g).map(Number);
+    const light = ([red, green, blue]) => [red, green, blue]
+        .map(part => part / 255)
+        .map(part => part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+    const behind = element => {
+        const colour = parse(getComputedStyle(element).backgroundColor);
+        return colour[3] === 0 ? behind(element.parentElement) : colour;
+    };
+    return [...document.querySelectorAll("body *")]
+        .filter(element => element.innerText?.trim() && !element.disabled)
+        .map(element => {
+            const pair = [light(parse(getComputedStyle(element).color)), light(behind(element))];
+            return [element.innerText, (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05)];
+        });
+}"""
+"""The contrast of each text on the page with what is behind it."""
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
 def chromium() -> str:
     """The path of Debian's chromium. In CI it must be there."""
     found = shutil.which("chromium")
@@ -33,13 +55,21 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture
-async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """A browser with an empty profile."""
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def process(chromium: str) -> AsyncIterator[Browser]:
+    """The browser's process: one for all tests, as starting it takes longest."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(process: Browser) -> AsyncIterator[BrowserContext]:
+    """A fresh profile, whose tabs are closed at the end of the test."""
+    context = await process.new_context()
+    yield context
+    await context.close()
 
 
 @pytest.fixture
@@ -48,7 +78,7 @@ def url(server: Any) -> str:
     return f"{server.url}/"
 
 
-async def connected(browser: Browser, url: str) -> Page:
+async def connected(browser: BrowserContext, url: str) -> Page:
     """A tab whose page is connected."""
     page = await browser.new_page()
     await page.goto(url)
@@ -57,7 +87,7 @@ async def connected(browser: Browser, url: str) -> Page:
     return page
 
 
-async def test_what_one_tab_publishes_arrives_in_the_other(browser: Browser, url: str) -> None:
+async def test_what_one_tab_publishes_arrives_in_the_other(browser: BrowserContext, url: str) -> None:
     reader, writer = await connected(browser, url), await connected(browser, url)
     await reader.fill("#channel", "weather")
     await reader.click("#subscribe")
@@ -77,7 +107,9 @@ async def test_what_one_tab_publishes_arrives_in_the_other(browser: Browser, url
     await expect(writer.locator('#log [data-kind="in"] .text')).to_have_text(['{"type":"ack","id":1}'])
 
 
-async def test_after_unsubscribing_only_the_acknowledgements_arrive(browser: Browser, url: str) -> None:
+async def test_after_unsubscribing_only_the_acknowledgements_arrive(
+    browser: BrowserContext, url: str
+) -> None:
     page = await connected(browser, url)
     await page.click("#subscribe")
     await expect(page.locator("#channels")).to_have_text("news")
@@ -92,7 +124,9 @@ async def test_after_unsubscribing_only_the_acknowledgements_arrive(browser: Bro
 @pytest.mark.parametrize(
     ("typed", "data"), [("hello", "hello"), ('"hello"', "hello"), ("42", 42), ("", ""), ("[1,", "[1,")]
 )
-async def test_data_is_json_or_else_a_string(browser: Browser, url: str, typed: str, data: object) -> None:
+async def test_data_is_json_or_else_a_string(
+    browser: BrowserContext, url: str, typed: str, data: object
+) -> None:
     page = await connected(browser, url)
     await page.fill("#data", typed)
     await page.click("#publish")
@@ -101,7 +135,7 @@ async def test_data_is_json_or_else_a_string(browser: Browser, url: str, typed: 
     assert (await sent.evaluate("line => JSON.parse(line.textContent)"))["data"] == data
 
 
-async def test_an_error_answer_is_shown_as_one(browser: Browser, url: str) -> None:
+async def test_an_error_answer_is_shown_as_one(browser: BrowserContext, url: str) -> None:
     page = await connected(browser, url)
     await page.fill("#raw", '{"id":7,"type":"dance"}')
     await page.click("#send-raw")
@@ -111,7 +145,7 @@ async def test_an_error_answer_is_shown_as_one(browser: Browser, url: str) -> No
     await expect(page.locator("#state")).to_have_attribute("data-state", "open")
 
 
-async def test_the_close_code_is_shown_and_one_can_connect_again(browser: Browser, url: str) -> None:
+async def test_the_close_code_is_shown_and_one_can_connect_again(browser: BrowserContext, url: str) -> None:
     page = await connected(browser, url)
     await page.click("#disconnect")
     await expect(page.locator("#state")).to_have_text("closed with code 1000: normal")
@@ -121,35 +155,31 @@ async def test_the_close_code_is_shown_and_one_can_connect_again(browser: Browse
     await expect(page.locator("#state")).to_have_attribute("data-state", "open")
 
 
-async def test_what_the_server_says_when_it_stops_is_shown(browser: Browser, url: str, server: Any) -> None:
+async def test_what_the_server_says_when_it_stops_is_shown(
+    browser: BrowserContext, url: str, server: Any
+) -> None:
     page = await connected(browser, url)
     assert server.stop() == 0
     await expect(page.locator("#state")).to_contain_text("closed with code 1001")
 
 
-async def test_a_page_of_another_site_is_refused(browser: Browser, url: str) -> None:
-    """The default configuration has the plugin `origin`: the same server by another name is another origin."""
-    page = await browser.new_page()
-    await page.goto(url)
-    await page.route(
-        "http://elsewhere.example/", lambda route: route.fulfill(body=foreign, content_type="text/html")
-    )
-    foreign = await page.content()
-    port = re.search(r":(\d+)/", url)
-    assert port is not None
-    await page.goto("http://elsewhere.example/")
-    refused = await page.evaluate(
-        """url => new Promise(done => {
-            const socket = new WebSocket(url);
-            socket.onopen = () => done("open");
-            socket.onclose = event => done(event.code);
-        })""",
-        f"ws://127.0.0.1:{port[1]}/public",
-    )
-    assert refused == 1006
+async def test_a_page_of_another_site_is_refused(browser: BrowserContext, url: str) -> None:
+    """The default configuration has the plugin `origin`."""
+    own, foreign = await browser.new_page(), await browser.new_page()
+    await own.goto(url)
+    await foreign.route("http://elsewhere.example/", lambda route: route.fulfill(body="another site"))
+    await foreign.goto("http://elsewhere.example/")
+    connect = """address => new Promise(done => {
+        const socket = new WebSocket(address);
+        socket.onopen = () => done("open");
+        socket.onclose = event => done(event.code);
+    })"""
+    address = f"{url.replace('http:', 'ws:')}public"
+    assert await own.evaluate(connect, address) == "open"
+    assert await foreign.evaluate(connect, address) == 1006
 
 
-async def test_markup_in_a_message_stays_text(browser: Browser, url: str) -> None:
+async def test_markup_in_a_message_stays_text(browser: BrowserContext, url: str) -> None:
     page = await connected(browser, url)
     await page.fill("#channel", "<b>news</b>")
     await page.click("#subscribe")
@@ -162,7 +192,7 @@ async def test_markup_in_a_message_stays_text(browser: Browser, url: str) -> Non
     assert await page.title() == "eventbus"
 
 
-async def test_the_page_loads_without_a_complaint_of_the_browser(browser: Browser, url: str) -> None:
+async def test_the_page_loads_without_a_complaint_of_the_browser(browser: BrowserContext, url: str) -> None:
     """The content security policy of the page lets through all that it needs, and nothing comes from elsewhere."""
     page = await browser.new_page()
     complaints: list[str] = []
@@ -178,12 +208,12 @@ async def test_the_page_loads_without_a_complaint_of_the_browser(browser: Browse
     assert await page.locator("#socket option").all_text_contents() == ["public (/public)"]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [320, 1280])
 async def test_the_page_fits_and_every_field_has_a_name(
-    browser: Browser, url: str, scheme: Any, width: int
+    browser: BrowserContext, url: str, width: int
 ) -> None:
-    page = await browser.new_page(color_scheme=scheme, viewport={"width": width, "height": 800})
+    page = await browser.new_page()
+    await page.set_viewport_size({"width": width, "height": 800})
     await page.goto(url)
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
     nameless = await page.eval_on_selector_all(
@@ -191,3 +221,14 @@ async def test_the_page_fits_and_every_field_has_a_name(
         "all => all.filter(one => !(one.labels?.length || one.textContent.trim())).map(one => one.id)",
     )
     assert nameless == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_text_stands_out_from_its_background(browser: BrowserContext, url: str, scheme: Any) -> None:
+    """WCAG 2.2, success criterion 1.4.3: a contrast of at least 4.5."""
+    page = await browser.new_page()
+    await page.emulate_media(color_scheme=scheme)
+    await page.goto(url)
+    ratios = await page.evaluate(CONTRASTS)
+    assert len(ratios) > 10
+    assert {text: ratio for text, ratio in ratios if ratio < 4.5} == {}

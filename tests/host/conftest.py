@@ -13,7 +13,7 @@ Report = Callable[[str], str]
 
 @pytest.fixture
 def report(project: Project) -> Report:
-    """Check a configuration that uses a plugin of the given source; returns its findings, of which there are some."""
+    """Check a configuration that uses a plugin of the given source; returns its one finding."""
 
     def check(source: str) -> str:
         project.plugin("bad", source)

@@ -83,7 +83,7 @@ def test_a_plugin_that_keeps_the_contract_has_no_findings(project: Project) -> N
         ),
         ("def eventbus_observe(): return 3", "eventbus_observe returned 3, which is no sync function"),
         ("def eventbus_placement(): return 3", "eventbus_placement returned 3, no Placement"),
-        ("def eventbus_options(): return 3", "options are a msgspec.Struct or a dataclass, not 3"),
+        ("def eventbus_options(): return 3", "eventbus_options returned 3, which is no class"),
         (
             "def eventbus_options(): return int",
             "options are a msgspec.Struct or a dataclass, not <class 'int'>",

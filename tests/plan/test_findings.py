@@ -1,0 +1,198 @@
+"""What `eventbus check` finds between a configuration and its plugins, each with its place."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.conftest import Project
+from tests.host.test_contract import GOOD
+
+LIMITED = (
+    GOOD
+    + """
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    secret: str
+    limit: int = 3
+
+@hookimpl
+def eventbus_options():
+    return Options
+"""
+)
+SECRET = "hunter2-swordfish"
+
+
+def placed(asks: str) -> str:
+    """A plugin that asks for a place."""
+    return f"{GOOD}\n@hookimpl\ndef eventbus_placement():\n    return Placement({asks})\n"
+
+
+def findings(project: Project, config: str, **environ: str) -> str:
+    """What `check` says about a configuration that has findings."""
+    project.config(config)
+    done = project.run("check", **environ)
+    assert (done.returncode, done.stdout) == (2, "")
+    return done.stderr.replace(f"{project.folder}/eventbus.toml", "FILE")
+
+
+def chain(message: str) -> str:
+    """A socket with that message chain, on line 3."""
+    return f"[sockets.public]\nconnect = []\nmessage = {message}\ndisconnect = []\n"
+
+
+def test_an_unknown_plugin_comes_with_the_nearest_name(project: Project) -> None:
+    project.plugin("ratelimiter", GOOD)
+    said = findings(project, chain('["ratelimitr"]'))
+    assert (
+        "FILE:3:12: sockets.public.message[0]: no plugin 'ratelimitr' is installed (did you mean 'ratelimiter'?)"
+        in said
+    )
+
+
+def test_a_link_whose_plugin_has_nothing_for_the_event_is_a_finding(project: Project) -> None:
+    project.plugin("good", GOOD)
+    said = findings(project, '[sockets.public]\nconnect = ["good"]\nmessage = []\ndisconnect = []\n')
+    assert "FILE:2:12: sockets.public.connect[0]: plugin 'good' has nothing for connect events" in said
+    assert "(it serves message)" in said
+
+
+@pytest.mark.parametrize("missing", ["connect", "message", "disconnect"])
+def test_a_socket_without_a_chain_is_a_finding_and_an_empty_one_is_none(
+    project: Project, missing: str
+) -> None:
+    lines = [f"{event} = []" for event in ("connect", "message", "disconnect") if event != missing]
+    said = findings(project, "\n".join(["[sockets.public]", *lines]))
+    assert f'sockets.public.{missing}: socket "public" has no chain for {missing} (`{missing} = []`' in said
+    assert said.endswith("1 finding\n")
+    project.config("[sockets.public]\nconnect = []\nmessage = []\ndisconnect = []\n")
+    assert project.run("check").returncode == 0
+
+
+def test_what_a_plugin_needs_has_to_be_provided_before_it(project: Project) -> None:
+    project.plugin("user", placed("needs=frozenset({'user'})"))
+    project.plugin("auth", placed("provides=frozenset({'user'})"))
+    said = findings(project, chain('["user", "auth"]'))
+    assert "FILE:3:12: sockets.public.message[0]: 'user' needs 'user', which nothing before it" in said
+    project.config(chain('["auth", "user"]'))
+    assert project.run("check").returncode == 0
+
+
+def test_after_is_checked_against_the_list(project: Project) -> None:
+    project.plugin("late", placed("after=frozenset({'early', 'absent'})"))
+    project.plugin("early", GOOD)
+    said = findings(project, chain('["late", "early"]'))
+    assert (
+        "FILE:3:12: sockets.public.message[0]: 'late' must come after 'early' (move it down the list)" in said
+    )
+    assert "absent" not in said
+
+
+def test_a_route_continues_the_message_chain_for_what_a_link_needs(project: Project) -> None:
+    project.plugin("user", placed("needs=frozenset({'user'})"))
+    project.plugin("auth", placed("provides=frozenset({'user'})"))
+    project.config(chain('["auth"]') + '[sockets.public.routes]\nkey = "type"\njoin = ["user"]\n')
+    assert project.run("check").returncode == 0
+    said = findings(project, chain("[]") + '[sockets.public.routes]\nkey = "type"\njoin = ["user"]\n')
+    assert "FILE:7:9: sockets.public.routes.join[0]: 'user' needs 'user'" in said
+
+
+def test_wrong_options_are_found_where_they_stand(project: Project) -> None:
+    project.plugin("limited", LIMITED)
+    config = chain('[{ use = "limited", limt = 3 }]') + '[plugins.limited]\nsecret = "x"\nlimit = "many"\n'
+    said = findings(project, config)
+    assert "FILE:7:1: plugins.limited.limit: expected an integer, got a string" in said
+    assert 'FILE:3:31: sockets.public.message[0].limt: unknown key (did you mean "limit"?)' in said
+
+
+def test_a_plugin_in_many_chains_has_each_finding_once(project: Project) -> None:
+    project.plugin("limited", LIMITED)
+    said = findings(
+        project, chain('["limited", "limited"]') + '[plugins.limited]\nlimit = "many"\nsecret = "x"\n'
+    )
+    assert said.count("plugins.limited.limit") == 1
+
+
+def test_options_of_a_plugin_that_takes_none_are_a_finding(project: Project) -> None:
+    project.plugin("good", GOOD)
+    said = findings(project, chain('[{ use = "good", x = 1 }]'))
+    assert "FILE:3:28: sockets.public.message[0].x: takes no options" in said
+
+
+def test_a_missing_environment_variable_is_a_finding(project: Project) -> None:
+    project.plugin("limited", LIMITED)
+    said = findings(project, chain('["limited"]') + '[plugins.limited]\nsecret = { env = "PLANTED" }\n')
+    assert 'FILE:6:1: plugins.limited.secret: the environment variable "PLANTED" is not set' in said
+
+
+def test_no_command_and_no_log_shows_a_secret(project: Project) -> None:
+    project.plugin("limited", LIMITED + "\nOptions.__post_init__ = lambda self: None\n")
+    good = chain('["limited"]') + '[plugins.limited]\nsecret = { env = "PLANTED" }\n'
+    project.config(good)
+    for command in (
+        ["check"],
+        ["check", "--json"],
+        ["chains"],
+        ["chains", "--json"],
+        ["plugins"],
+        ["schema"],
+    ):
+        done = project.run(*command, PLANTED=SECRET)
+        assert done.returncode == 0, done.stderr
+        assert SECRET not in done.stdout + done.stderr
+    server = project.serve("--log-level", "debug", PLANTED=SECRET)
+    server.reload()
+    assert server.stop() == 0
+    assert SECRET not in server.text()
+    assert SECRET not in findings(project, good + "limit = 'x'\n", PLANTED=SECRET)
+
+
+@pytest.mark.parametrize(
+    ("source", "use", "said"),
+    [
+        ("", "shop:handle", "AttributeError: module 'shop' has no attribute 'handle'"),
+        ("", "shap:handle", "ModuleNotFoundError: No module named 'shap'"),
+        ("raise OSError('no disk')", "shop:handle", "its import failed: OSError: no disk"),
+        ("def handle(ctx, call_next): ...", "shop:handle", "it is a sync function"),
+        ("async def handle(ctx): ...", "shop:handle", "a function that does not take (ctx, call_next)"),
+        ("handle = 3", "shop:handle", "it is int, which is no middleware"),
+    ],
+)
+def test_a_middleware_of_the_application_is_checked(
+    project: Project, source: str, use: str, said: str
+) -> None:
+    project.write("shop.py", source)
+    found = findings(project, chain(f'["{use}"]'))
+    assert f"FILE:3:12: sockets.public.message[0]: middleware '{use}' can't be used: " in found
+    assert said in found
+
+
+def test_all_findings_come_in_one_run_in_the_order_of_the_file(project: Project) -> None:
+    project.plugin("broken", "raise ValueError('boom')")
+    project.plugin("limited", LIMITED)
+    project.config("""\
+        [server]
+        prot = 1
+        [sockets.public]
+        connect = ["missing"]
+        message = ["broken", "limited", "shop:gone"]
+        [plugins.limited]
+        secret = { env = "PLANTED" }
+        [storage]
+        """)
+    done = project.run("check", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 2
+    keys = [found["key"] for found in report["findings"]]
+    assert keys == [
+        "server.prot",
+        "sockets.public.disconnect",
+        "sockets.public.connect[0]",
+        "sockets.public.message[0]",
+        "sockets.public.message[2]",
+        "plugins.limited.secret",
+        "storage",
+    ]
+    assert report["file"] == str(project.folder / "eventbus.toml")
+    assert [found["line"] for found in report["findings"]] == [2, 3, 4, 5, 5, 7, 8]
