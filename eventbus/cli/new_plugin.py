@@ -1,4 +1,4 @@
-"""`eventbus new-plugin NAME`: a package that installs, type-checks and passes its own tests as it is written."""
+"""`eventbus new-plugin NAME`: a package that installs, type-checks and passes its tests."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def check_name(name: str) -> None:
     """Raise ValueError, with a reason, for a name that no plugin can have."""
     if not re.fullmatch(NAME, name):
         raise ValueError(
-            f"{name!r} can't be the name of a plugin: use lower-case letters, digits and single hyphens between "
-            "them, and a letter first, such as `greet` or `chat-rooms`"
+            f"{name!r} can't be the name of a plugin: use lower-case letters, digits and single hyphens "
+            "between them, and a letter first, such as `greet` or `chat-rooms`"
         )
     if keyword.iskeyword(name):
         raise ValueError(f"{name!r} can't be the name of a plugin: it is a keyword of Python")

@@ -52,7 +52,7 @@ _ADVICE = {
     sqlite3.SQLITE_NOTADB: "it is no SQLite database; move it away or choose another path",
     sqlite3.SQLITE_CORRUPT: "the database is damaged; restore it from a backup or move it away",
     sqlite3.SQLITE_FULL: "the disk is full; free some space or choose a path on another disk",
-    sqlite3.SQLITE_CANTOPEN: "it can't be opened; check that its directory is there and may be written to",
+    sqlite3.SQLITE_CANTOPEN: "it can't be opened; check the permissions of the file and its directory",
     sqlite3.SQLITE_READONLY: "it can't be written to; check the permissions of the file and its directory",
     sqlite3.SQLITE_PERM: "it can't be written to; check the permissions of the file and its directory",
     sqlite3.SQLITE_BUSY: "another process has locked it; stop that process or choose another path",
@@ -82,8 +82,10 @@ def open_file(path: Path, readers: int) -> tuple[sqlite3.Connection, list[sqlite
     except BaseException as error:
         for connection in opened:
             connection.close()
-        if isinstance(error, sqlite3.Error | OSError):
+        if isinstance(error, sqlite3.Error):
             raise explain(error, path) from error
+        if isinstance(error, OSError):
+            raise StoreError(f"store {path}: {error.strerror}; check the path and its permissions") from error
         raise
     return writer, opened[1:]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,14 +45,24 @@ class Harness:
         pairs: Sequence[tuple[Any, Mapping[str, Any]]]
         pairs = plugins if isinstance(plugins, list) else [(plugins, options or {})]
         self._pairs = [(plugin, dict(values)) for plugin, values in pairs]
-        self._temporary = tempfile.TemporaryDirectory(prefix="eventbus-") if folder is None else None
-        self.folder = Path(self._temporary.name) if self._temporary is not None else Path(folder or ".")
+        self._temporary = folder is None
+        self.folder = folder or Path(tempfile.gettempdir()) / f"eventbus-{secrets.token_hex(8)}"
         self.bus = CoreBus(store=SqliteStore(self.folder / "eventbus.sqlite3"))
         self.socket: BusSocket = self.bus.socket(socket, path=path)
         self.bus.base_url = "ws://127.0.0.1:8000"
         self._clients: list[HarnessClient] = []
 
     async def __aenter__(self) -> Self:
+        if self._temporary:
+            self.folder.mkdir(mode=0o700)
+        try:
+            await self._start()
+        except BaseException:
+            self._clean_up()
+            raise
+        return self
+
+    async def _start(self) -> None:
         document = Document(file=self.folder / "harness.toml", data={})
         host = Host()
         loaded = [(host.register(plugin_name(plugin), plugin), values) for plugin, values in self._pairs]
@@ -59,7 +71,10 @@ class Harness:
             raise ConfigError(findings)
         self._apply(plan)
         await self.bus.start()
-        return self
+
+    def _clean_up(self) -> None:
+        if self._temporary:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _apply(self, plan: Plan) -> None:
         self.socket.chains = plan.chains[self.socket.name]
@@ -72,8 +87,7 @@ class Harness:
         for client in self._clients:
             await client.disconnect(1001, "")
         await self.bus.stop()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._clean_up()
 
     async def connect(
         self,

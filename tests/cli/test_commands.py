@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 import tomli
 
@@ -93,11 +93,8 @@ def test_plugins_lists_all_while_one_is_broken(project: Project) -> None:
 
 
 def test_the_schema_describes_a_configuration_and_the_options_of_plugins(project: Project) -> None:
-    project.plugin(
-        "limited",
-        GOOD
-        + "class Options(msgspec.Struct):\n    limit: int = 1\n@hookimpl\ndef eventbus_options(): return Options",
-    )
+    options = "class Options(msgspec.Struct):\n    limit: int = 1\n"
+    project.plugin("limited", f"{GOOD}{options}@hookimpl\ndef eventbus_options(): return Options")
     project.plugin("odd", GOOD + "@hookimpl\ndef eventbus_options(): return int")
     done = project.run("schema")
     assert done.returncode == 0

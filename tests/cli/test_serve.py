@@ -52,9 +52,9 @@ async def test_a_signal_runs_every_disconnect_and_exits_0(project: Project, numb
     project.config(SOCKET.format("[]", '["events"]'))
     server = project.serve()
     async with aiohttp.ClientSession(server.url) as client:
-        for _ in range(5):
-            await client.ws_connect("/public")
+        clients = [await client.ws_connect("/public") for _ in range(5)]
         assert server.stop(number) == 0
+        assert [(await each.receive()).data for each in clients] == [1001] * 5
     assert notes(project) == ["gone 1001"] * 5
     assert "Traceback" not in server.text()
 

@@ -193,7 +193,7 @@ async def test_markup_in_a_message_stays_text(browser: BrowserContext, url: str)
 
 
 async def test_the_page_loads_without_a_complaint_of_the_browser(browser: BrowserContext, url: str) -> None:
-    """The content security policy of the page lets through all that it needs, and nothing comes from elsewhere."""
+    """Its content security policy lets through all that it needs; nothing comes from elsewhere."""
     page = await browser.new_page()
     complaints: list[str] = []
     requested: list[str] = []

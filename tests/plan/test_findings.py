@@ -45,10 +45,8 @@ def chain(message: str) -> str:
 def test_an_unknown_plugin_comes_with_the_nearest_name(project: Project) -> None:
     project.plugin("ratelimiter", GOOD)
     said = findings(project, chain('["ratelimitr"]'))
-    assert (
-        "FILE:3:12: sockets.public.message[0]: no plugin 'ratelimitr' is installed (did you mean 'ratelimiter'?)"
-        in said
-    )
+    assert "FILE:3:12: sockets.public.message[0]: no plugin 'ratelimitr' is installed" in said
+    assert "(did you mean 'ratelimiter'?)" in said
 
 
 def test_a_link_whose_plugin_has_nothing_for_the_event_is_a_finding(project: Project) -> None:
@@ -127,7 +125,7 @@ def test_a_missing_environment_variable_is_a_finding(project: Project) -> None:
 
 
 def test_no_command_and_no_log_shows_a_secret(project: Project) -> None:
-    project.plugin("limited", LIMITED + "\nOptions.__post_init__ = lambda self: None\n")
+    project.plugin("limited", LIMITED)
     good = chain('["limited"]') + '[plugins.limited]\nsecret = { env = "PLANTED" }\n'
     project.config(good)
     for command in (

@@ -76,7 +76,7 @@ async def test_a_configuration_with_findings_changes_nothing_and_is_logged(proje
     server = project.serve()
     async with connected(server) as ws:
         project.config(CONFIG.replace("app:answer", "app:absent") + "[plugins.missing]\n[odd]\n")
-        said = server.reload("refused")
+        server.reload("refused")
         server.wait_for(r"odd: unknown key")
         said = server.text()
         assert "eventbus.toml:5:12: sockets.public.message[0]: middleware 'app:absent'" in said
