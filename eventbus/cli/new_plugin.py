@@ -1,4 +1,4 @@
-"""`eventbus new-plugin NAME`: a package that installs, type-checks and passes its tests."""
+"""`eventbus new-plugin NAME`: a package that installs, type-checks and passes its own tests as written."""
 
 from __future__ import annotations
 

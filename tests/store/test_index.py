@@ -40,13 +40,15 @@ def indexed(file: sqlite3.Connection) -> list[tuple[str, int]]:
 
 
 def plans(file: sqlite3.Connection, *conditions: Condition) -> list[str]:
-    """How SQLite runs the statements of a search: their plans, in the words of EXPLAIN QUERY PLAN."""
+    """The statements of a search, each followed by the words of EXPLAIN QUERY PLAN for it."""
     statements: list[str] = []
     file.set_trace_callback(statements.append)
     found = sqlite_search.search(file, Place("c"), conditions, "", 10, nothing)
     file.set_trace_callback(None)
     assert found.unindexed == []
-    return ["; ".join(row[3] for row in file.execute(f"EXPLAIN QUERY PLAN {sql}")) for sql in statements]
+    return [
+        "; ".join([sql, *(row[3] for row in file.execute(f"EXPLAIN QUERY PLAN {sql}"))]) for sql in statements
+    ]
 
 
 async def test_a_small_collection_gets_no_index(store: SqliteStore, file: sqlite3.Connection) -> None:
@@ -106,11 +108,16 @@ async def test_many_matches_are_walked_by_key(
     assert "PRIMARY KEY (field=? AND key>?)" in used
     assert "TEMP B-TREE" not in used
     assert (await keys(collection.query().where("n", ">", 10)))[:2] == ["00011", "00012"]
+    # All entries of one value lie by key, however many there are.
+    used = plans(file, Condition("two.n", "==", 1))[-1]
+    assert "entries_by_value (field=? AND kind=? AND value=? AND key>?)" in used
+    assert "TEMP B-TREE" not in used
     # The one that fewest meet leads, wherever it stands; the other is looked up by key.
     used = plans(
         file, Condition("n", ">", 10), Condition("s", "starts_with", "6"), Condition("n", ">", 1490)
     )[-1]
     assert "SEARCH e0 USING COVERING INDEX entries_by_value (field=? AND kind=? AND value>?)" in used
+    assert "e0.value > 1490" in used
     assert "SEARCH e1 USING PRIMARY KEY (field=? AND key=?)" in used
 
 
@@ -136,6 +143,16 @@ async def test_writes_during_a_build_are_part_of_it(store: SqliteStore) -> None:
     deletes = [collection.doc(f"{n:05}").delete() for n in range(0, 3 * BUILD_STEP, 100)]
     await asyncio.gather(*writes, *deletes, store.settled())
     assert await keys(query) == [f"{n:05}" for n in range(50, 3 * BUILD_STEP, 100)]
+
+
+async def test_an_index_that_is_not_complete_is_not_used(
+    store: SqliteStore, file: sqlite3.Connection
+) -> None:
+    collection = await fill(store, 10)
+    # The writer does not know of this one, so it stays as if its build were on the way.
+    file.execute("INSERT INTO fields (collection, parent, child, path) VALUES ('c', '', '', 'n')")
+    file.commit()
+    assert await keys(collection.query().where("n", ">=", 8)) == ["00008", "00009"]
 
 
 async def test_deleting_a_sub_collection_takes_its_index_along(tmp_path: Path) -> None:

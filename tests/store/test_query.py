@@ -134,6 +134,14 @@ def test_the_end_of_a_prefix(prefix: str, text: str) -> None:
     assert text.startswith(prefix) == (text >= prefix and (end is None or text < end))
 
 
+def test_the_end_of_a_prefix_is_text_that_sqlite_can_hold() -> None:
+    assert after_prefix("a") == "b"
+    assert after_prefix("a\ud7ff") == "a\ue000"  # not U+D800, a surrogate
+    assert after_prefix("a\U0010ffff\U0010ffff") == "b"
+    assert after_prefix("\U0010ffff") is None
+    assert after_prefix("") is None
+
+
 async def fill(store: SqliteStore, count: int) -> Collection:
     collection = Collection(store, "c")
     await asyncio.gather(*(collection.doc(f"{n:05}").set({"n": n, "even": n % 2 == 0}) for n in range(count)))
