@@ -8,7 +8,7 @@ from operator import itemgetter
 
 import msgspec
 
-from .conditions import Kind, after_prefix, kind_of, matches
+from .conditions import after_prefix, kind_of, matches
 from .protocol import Condition, Place
 from .sqlite_index import columns, entry_value
 
@@ -78,15 +78,16 @@ def _by_index(
     lead = counts.index(min(counts))
     # The condition that fewest documents meet leads; the others are looked up by key.
     indexed = [indexed[lead], *indexed[:lead], *indexed[lead + 1 :]]
-    values: dict[str, str | int | float] = {}
-    clauses = [
-        _clause(f"e{number}", field, condition, values) for number, (field, condition) in enumerate(indexed)
-    ]
     # All entries of one value lie in the order of their keys, so == never needs sorting.
     by_value = min(counts) < FEW or indexed[0][1].operator == "=="
-    index = "INDEXED BY entries_by_value" if by_value else "NOT INDEXED"
+    values: dict[str, str | int | float] = {}
+    clauses = [
+        _clause(f"e{number}", field, condition, values, by_value and number == 0)
+        for number, (field, condition) in enumerate(indexed)
+    ]
+    index = "INDEXED BY entries_by_value" if by_value else ""
     others = "".join(
-        f" CROSS JOIN entries AS e{number} NOT INDEXED ON e{number}.key = e0.key AND {clauses[number]}"
+        f" CROSS JOIN entries AS e{number} ON e{number}.key = e0.key AND {clauses[number]}"
         for number in range(1, len(indexed))
     )
     # The inner query sorts keys alone; no document is read that is not part of the result.
@@ -105,13 +106,16 @@ def _by_index(
 def _count(connection: sqlite3.Connection, field: int, condition: Condition) -> int:
     """How many documents meet a condition, counting no further than FEW."""
     values: dict[str, str | int | float] = {"few": FEW}
-    clause = _clause("e", field, condition, values)
+    clause = _clause("e", field, condition, values, True)
     sql = f"SELECT 1 FROM entries AS e INDEXED BY entries_by_value WHERE {clause} LIMIT :few"
     (count,) = connection.execute(f"SELECT count(*) FROM ({sql})", values).fetchone()
     return int(count)
 
 
-def _clause(alias: str, field: int, condition: Condition, values: dict[str, str | int | float]) -> str:
+def _clause(
+    alias: str, field: int, condition: Condition, values: dict[str, str | int | float], by_value: bool
+) -> str:
+    """The condition as SQL. Its values are added to `values`."""
     kind = kind_of(condition.value)
     assert kind is not None  # a condition holds scalars only
     values |= {
@@ -119,12 +123,14 @@ def _clause(alias: str, field: int, condition: Condition, values: dict[str, str 
         f"{alias}_kind": int(kind),
         f"{alias}_value": entry_value(kind, condition.value),
     }
-    clause = f"{alias}.field = :{alias}_field AND {alias}.kind = :{alias}_kind AND {alias}.value "
+    # A plus keeps SQLite from using a column to search an index, which leaves it the search by key.
+    column = f"{alias}." if by_value else f"+{alias}."
+    clause = f"{alias}.field = :{alias}_field AND {column}kind = :{alias}_kind AND {column}value "
     if condition.operator != "starts_with":
         return clause + f"{condition.operator} :{alias}_value"
     clause += f">= :{alias}_value"
-    end = after_prefix(str(condition.value)) if kind is Kind.STRING else None
+    end = after_prefix(str(condition.value))
     if end is not None:
         values[f"{alias}_end"] = end
-        clause += f" AND {alias}.value < :{alias}_end"
+        clause += f" AND {column}value < :{alias}_end"
     return clause

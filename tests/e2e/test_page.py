@@ -164,19 +164,24 @@ async def test_what_the_server_says_when_it_stops_is_shown(
 
 
 async def test_a_page_of_another_site_is_refused(browser: BrowserContext, url: str) -> None:
-    """The default configuration has the plugin `origin`."""
+    """The default configuration has the plugin `origin`; by another name, the same server is another site.
+
+    Both names are this machine's, since browsers by themselves keep pages from elsewhere away from it.
+    """
     own, foreign = await browser.new_page(), await browser.new_page()
     await own.goto(url)
-    await foreign.route("http://elsewhere.example/", lambda route: route.fulfill(body="another site"))
-    await foreign.goto("http://elsewhere.example/")
+    await foreign.goto(url.replace("127.0.0.1", "localhost"))
     connect = """address => new Promise(done => {
         const socket = new WebSocket(address);
         socket.onopen = () => done("open");
         socket.onclose = event => done(event.code);
     })"""
     address = f"{url.replace('http:', 'ws:')}public"
+    complaints: list[str] = []
+    foreign.on("console", lambda message: complaints.append(message.text))
     assert await own.evaluate(connect, address) == "open"
     assert await foreign.evaluate(connect, address) == 1006
+    assert any("403" in complaint for complaint in complaints), complaints
 
 
 async def test_markup_in_a_message_stays_text(browser: BrowserContext, url: str) -> None:

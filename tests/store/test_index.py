@@ -41,14 +41,16 @@ def indexed(file: sqlite3.Connection) -> list[tuple[str, int]]:
 
 def plans(file: sqlite3.Connection, *conditions: Condition) -> list[str]:
     """The statements of a search, each followed by the words of EXPLAIN QUERY PLAN for it."""
+
+    def explain(sql: str) -> str:
+        return "; ".join([sql, *(row[3] for row in file.execute(f"EXPLAIN QUERY PLAN {sql}"))])
+
     statements: list[str] = []
     file.set_trace_callback(statements.append)
     found = sqlite_search.search(file, Place("c"), conditions, "", 10, nothing)
     file.set_trace_callback(None)
     assert found.unindexed == []
-    return [
-        "; ".join([sql, *(row[3] for row in file.execute(f"EXPLAIN QUERY PLAN {sql}"))]) for sql in statements
-    ]
+    return [explain(sql) for sql in statements]
 
 
 async def test_a_small_collection_gets_no_index(store: SqliteStore, file: sqlite3.Connection) -> None:
@@ -145,9 +147,7 @@ async def test_writes_during_a_build_are_part_of_it(store: SqliteStore) -> None:
     assert await keys(query) == [f"{n:05}" for n in range(50, 3 * BUILD_STEP, 100)]
 
 
-async def test_an_index_that_is_not_complete_is_not_used(
-    store: SqliteStore, file: sqlite3.Connection
-) -> None:
+async def test_an_incomplete_index_is_not_used(store: SqliteStore, file: sqlite3.Connection) -> None:
     collection = await fill(store, 10)
     # The writer does not know of this one, so it stays as if its build were on the way.
     file.execute("INSERT INTO fields (collection, parent, child, path) VALUES ('c', '', '', 'n')")
