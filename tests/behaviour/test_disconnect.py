@@ -368,35 +368,3 @@ async def test_messages_come_one_at_a_time_and_in_order_and_a_slow_one_delays_no
     await until(lambda: sum(step == "disconnect" for _, step in log) == 2)
     by_connection: Callable[[str], list[str]] = lambda name: [step for each, step in log if each == name]  # noqa: E731
     assert by_connection(log[0][0]) == ["connect", "slow", "after", "disconnect"]
-
-
-async def test_text_that_is_no_utf8_closes_with_1007_and_reaches_no_chain(
-    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until
-) -> None:
-    ran: list[bytes] = []
-
-    @public.on("message")
-    async def note(ctx: Context, call_next: Next) -> Context:
-        ran.append(ctx.request.data)
-        return await call_next(ctx)
-
-    session = await serve(bus)
-    async with session.ws_connect("/public") as client:
-        await client.send_frame("grüße".encode(), aiohttp.WSMsgType.TEXT)
-        await client.send_frame(b"\xff\xfe", aiohttp.WSMsgType.TEXT)
-        assert (await client.receive()).data == 1007
-    await until(lambda: ends)
-    assert ran == ["grüße".encode()]
-    assert ends == [(1007, "invalid UTF-8")]
-
-
-async def test_a_message_that_is_too_big_closes_with_1009(
-    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until
-) -> None:
-    public.options = dataclasses.replace(public.options, max_message_size=1000)
-    session = await serve(bus)
-    async with session.ws_connect("/public") as client:
-        await client.send_str("x" * 1001)
-        assert (await client.receive()).data == 1009
-    await until(lambda: ends)
-    assert ends == [(1009, "")]
