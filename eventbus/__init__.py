@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .audiences import covers, is_pattern
     from .broker import Broker, Publication
     from .chain import compose
     from .context import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from .store.protocol import Store
 
 HOMES = {
+    "audiences": ("covers", "is_pattern"),
     "broker": ("Broker", "Publication"),
     "chain": ("compose",),
     "context": (
@@ -113,7 +115,9 @@ __all__ = [
     "Store",
     "StoreError",
     "compose",
+    "covers",
     "hookimpl",
+    "is_pattern",
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -14,9 +15,12 @@ from .broker import Broker, MemoryBroker, Publication
 from .channels import Channels
 from .connection import ClientConnection
 from .errors import EventBusError, RegistrationError
-from .events import CloseCode, ConnectionState
+from .events import CloseCode
+from .flusher import Flusher
+from .heartbeats import Heartbeats
 from .hookspecs import Outcome
 from .lifespans import Lifespans
+from .outbox import Wire
 from .sockets import BusSocket
 from .store.collection import Collection
 from .store.protocol import Store
@@ -25,7 +29,13 @@ from .topics import Topic
 logger = logging.getLogger("eventbus")
 
 SWEEP_INTERVAL = 0.25
-"""Seconds between two looks for connections whose client is gone while their handler runs."""
+"""Seconds between two looks for clients that are gone while their connect chain runs."""
+
+OUTBOX_CEILING = 268_435_456
+"""Bytes that may wait for all slow clients of a process together, unless the configuration says otherwise."""
+
+PARTING = 1.0
+"""Seconds that clients have at shutdown to answer the close frame."""
 
 DEFAULT_STORE = Path("eventbus.sqlite3")
 
@@ -42,6 +52,12 @@ class CoreBus:
         self.observers: Observers = ()
         self.failures: Counter[tuple[str, str, str]] = Counter()
         """Failed chains, by socket, event and plugin."""
+        self.dropped: Counter[tuple[str, str]] = Counter()
+        """Messages that slow clients did not get, by socket and reason."""
+        self.flusher = Flusher(OUTBOX_CEILING)
+        self.heartbeats = Heartbeats()
+        self.connecting: set[ClientConnection] = set()
+        """Connections whose connect chain runs."""
         self.base_url: str | None = None
         """`ws://host:port`, once the server listens."""
         self.configured = False
@@ -55,6 +71,8 @@ class CoreBus:
         self._topics: dict[str, Topic] = {}
         self._exit: AsyncExitStack | None = None
         self._sweep: asyncio.TimerHandle | None = None
+        self._lingering: set[Wire] = set()
+        self._parted: asyncio.Event | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
     def socket(self, name: str, *, path: str | None = None, space: str | None = None) -> BusSocket:
@@ -124,6 +142,7 @@ class CoreBus:
             return
         async with stack:
             await self.drain()
+            self.heartbeats.stop()
             if self._sweep is not None:
                 self._sweep.cancel()
 
@@ -133,18 +152,17 @@ class CoreBus:
         A handler still at work after the grace is cancelled; its disconnect runs all the same.
         """
         self.draining = True
-        tasks = {c.task for c in self.connections() if c.task is not None}
-        for connection in self.connections():
-            if connection.sendable and connection.wire is not None:
-                connection.begin_close(CloseCode.GOING_AWAY, "server shutdown")
-        tasks.discard(asyncio.current_task())
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=self.shutdown_grace)
-            for task in late:
-                task.cancel()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.shutdown_grace
+        # Again until there is none: a connection that is accepted meanwhile gets a task of its own.
+        while tasks := self._close_all():
+            _, late = await asyncio.wait(tasks, timeout=max(deadline - loop.time(), 0))
             if late:
                 logger.warning("shutdown: %d handlers were still at work and are cancelled", len(late))
+                for task in late:
+                    task.cancel()
                 await asyncio.wait(late, timeout=self.shutdown_grace)
+                break
         if self._ending:
             _, late_ends = await asyncio.wait(self._ending, timeout=self.shutdown_grace)
             for task in late_ends:
@@ -152,6 +170,37 @@ class CoreBus:
             if late_ends:
                 logger.error("shutdown: %d disconnect chains did not end and are cancelled", len(late_ends))
                 await asyncio.wait(late_ends)
+        await self._part()
+
+    def linger(self, wire: Wire) -> None:
+        """A close frame was written, and the client has to answer it."""
+        self._lingering.add(wire)
+
+    def part(self, wire: Wire) -> None:
+        """The transport has ended."""
+        self._lingering.discard(wire)
+        if not self._lingering and self._parted is not None:
+            self._parted.set()
+
+    async def _part(self) -> None:
+        """Give the clients a moment to answer the close frame; those that don't are cut off."""
+        if self._lingering:
+            self._parted = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._parted.wait(), PARTING)
+        for wire in self._lingering:
+            wire.abort()
+
+    def _close_all(self) -> set[asyncio.Task[object]]:
+        """Begin to close what is open; the tasks of all connections."""
+        tasks = set()
+        for connection in self.connections():
+            if connection.sendable and connection.wire is not None:
+                connection.begin_close(CloseCode.GOING_AWAY, "server shutdown")
+            if connection.task is not None and not connection.task.done():
+                tasks.add(connection.task)
+        tasks.discard(asyncio.current_task())
+        return tasks
 
     def connections(self) -> list[ClientConnection]:
         """Every connection of every socket on this node."""
@@ -176,15 +225,8 @@ class CoreBus:
         self._sweep = loop.call_later(SWEEP_INTERVAL, self._look_for_lost)
 
     def _look_for_lost(self) -> None:
-        """Cancel handlers that hang although their client is gone; aiohttp would leave them for ever."""
-        now = asyncio.get_running_loop().time()
-        for connection in self.connections():
-            if connection.state is ConnectionState.CLOSED or not connection.lost():
-                continue
-            if connection.gone_since is None:
-                connection.gone_since = now
-            elif now - connection.gone_since >= connection.socket.options.grace and not connection.expired:
-                connection.expired = True
-                if connection.task is not None:
-                    connection.task.cancel()
+        """Tell the connections whose client went while the connect chain ran; aiohttp would not."""
+        for connection in self.connecting:
+            if connection.lost is not None and connection.lost():
+                connection.client_left()
         self._schedule_sweep()

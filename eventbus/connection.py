@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
+from .backlog import Backlog
 from .context import ConnectionDetails, Data, Handshake
 from .errors import ConnectionGone
 from .events import CloseCode, ConnectionState
-from .frames import encode
 from .outbox import Outbox, Wire
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ class ClientConnection:
         "__weakref__",
         "_channels",
         "_closer",
+        "_grace",
         "close_code",
         "close_reason",
         "expired",
-        "gone_since",
         "handshake",
         "id",
         "lost",
@@ -58,20 +58,20 @@ class ClientConnection:
         self.handshake = handshake
         self.state = ConnectionState.CONNECTING
         self.since = time.time()
-        self.outbox = Outbox(socket.max_outbox, self._overflow)
+        self.outbox = Outbox(self, socket.bus.flusher)
+        self.outbox.keep()
         self.wire: Wire | None = None
-        self.lost = lost
-        """Whether the client is known to be gone."""
+        self.lost: Callable[[], bool] | None = lost
+        """Whether the client is known to be gone, while the connect chain runs; the wire tells later."""
         self.task: asyncio.Task[object] | None = None
         """The task that runs its chains."""
-        self.gone_since: float | None = None
-        """When it was first seen that the client is gone, on the loop's clock."""
         self.expired = False
         """Its handler hung longer than the grace allows, and was cancelled."""
         self.close_code: int | None = None
         self.close_reason = ""
         self._channels: set[str] | None = None
         self._closer: asyncio.Task[None] | None = None
+        self._grace: asyncio.TimerHandle | None = None
 
     @property
     def channels(self) -> Collection[str]:
@@ -95,16 +95,8 @@ class ClientConnection:
         )
 
     def send(self, data: Data) -> None:
-        frame = encode(data)
-        if not self.push(frame):
+        if not self.outbox.send(data):
             raise ConnectionGone(self.id, self.socket.name)
-
-    def push(self, frame: bytes) -> bool:
-        """Put an encoded frame into the outbox; False when the connection is gone."""
-        if not self.sendable:
-            return False
-        self.outbox.push(frame)
-        return True
 
     async def drain(self) -> None:
         if not self.sendable:
@@ -120,10 +112,10 @@ class ClientConnection:
     async def subscribe(self, channel: str) -> None:
         if not self.sendable:
             raise ConnectionGone(self.id, self.socket.name)
-        self.socket.channels.subscribe(channel, self)
+        name = self.socket.channels.subscribe(channel, self)
         if self._channels is None:
             self._channels = set()
-        self._channels.add(channel)
+        self._channels.add(name)
 
     async def unsubscribe(self, channel: str) -> None:
         self.socket.channels.unsubscribe(channel, self)
@@ -133,45 +125,76 @@ class ClientConnection:
     def accept(self, wire: Wire) -> None:
         """The handshake is done: what was sent so far leaves first, and then the close, if there was one."""
         self.wire = wire
+        self.lost = None
+        self.socket.bus.connecting.discard(self)
         if self.state is ConnectionState.CONNECTING:
             self.state = ConnectionState.OPEN
         self.outbox.open(wire)
-        if self.state is ConnectionState.CLOSING:
-            self._start_closer()
+        if self.socket.bus.draining and self.sendable:
+            self.begin_close(CloseCode.GOING_AWAY, "server shutdown")
+        elif self.state is ConnectionState.CLOSING:
+            self._say_close(wire)
 
     def begin_close(self, code: int, reason: str) -> None:
-        """Nothing more can be sent; a task of its own brings the closing handshake to its end."""
+        """Nothing more can be sent; what was sent leaves, and then a close frame."""
         self.state = ConnectionState.CLOSING
+        self.outbox.shut = True
         self.close_code = int(code)
         self.close_reason = reason
         if self.wire is not None:
-            self._start_closer()
+            self._say_close(self.wire)
 
-    def _start_closer(self) -> None:
-        self._closer = asyncio.get_running_loop().create_task(self._close())
+    def _say_close(self, wire: Wire) -> None:
+        self.outbox.flush()
+        if self.outbox.backlog is None:
+            self._finish_close(wire)
+        else:
+            self._closer = asyncio.get_running_loop().create_task(self._close(wire))
 
-    async def _close(self) -> None:
-        wire = self.wire
-        assert wire is not None
-        assert self.close_code is not None
+    async def _close(self, wire: Wire) -> None:
+        """What is queued leaves before the close frame, but a client that doesn't read can't hold it up."""
         try:
-            # What is queued leaves before the close frame, but a client that doesn't read can't hold it up.
             async with asyncio.timeout(self.socket.close_timeout):
                 await self.outbox.drain()
-                await wire.close(self.close_code, self.close_reason)
-        except (TimeoutError, ConnectionError):
+        except TimeoutError:
             wire.abort()
+        else:
+            self._finish_close(wire)
+
+    def _finish_close(self, wire: Wire) -> None:
+        assert self.close_code is not None
+        wire.close(self.close_code, self.close_reason, self.socket.close_timeout)
 
     async def closed(self) -> None:
-        """Wait for the closing handshake, if the server began one."""
+        """Wait until the close frame has left, if the server sends one."""
         if self._closer is not None:
             await asyncio.wait([self._closer])
 
-    def _overflow(self) -> None:
+    def client_left(self) -> None:
+        """The client is known to be gone: a handler still at work has the grace to come to its end."""
+        if self._grace is None and self.state is not ConnectionState.CLOSED:
+            loop = asyncio.get_running_loop()
+            self._grace = loop.call_later(self.socket.options.grace, self._expire)
+
+    def _expire(self) -> None:
+        self.expired = True
+        if self.task is not None:
+            self.task.cancel()
+
+    def settle(self) -> None:
+        """No handler is at work any more."""
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+
+    def backlog(self) -> Backlog:
+        return self.socket.backlog()
+
+    def overflow(self, reason: str) -> None:
         """The client doesn't read: close it rather than fill the memory."""
         if self.sendable:
-            self.socket.log_overflow(self)
-            self.begin_close(CloseCode.TRY_AGAIN_LATER, "slow consumer")
+            self.socket.log_overflow(self, reason)
+            self.begin_close(CloseCode.TRY_AGAIN_LATER, reason)
 
     def end(self) -> None:
         """Leave every channel and forget the outbox; nothing of the connection stays behind."""
@@ -179,4 +202,5 @@ class ClientConnection:
         for channel in self.channels:
             self.socket.channels.unsubscribe(channel, self)
         self._channels = None
+        self.settle()
         self.outbox.stop()

@@ -51,7 +51,7 @@ class Handshake:
         self.trace = trace
 
 
-class Request:
+class Request(msgspec.Struct, eq=False):
     """The event as it came: read-only by convention, cheap by design.
 
     `data` is bytes whatever the frame was; `is_binary` says which. `close_code` and `close_reason` are
@@ -59,38 +59,15 @@ class Request:
     was no frame).
     """
 
-    __slots__ = (
-        "_json",
-        "close_code",
-        "close_reason",
-        "connection_id",
-        "data",
-        "event",
-        "handshake",
-        "is_binary",
-        "socket",
-    )
-
-    def __init__(
-        self,
-        connection_id: str,
-        socket: str,
-        event: EventType,
-        handshake: Handshake,
-        data: bytes = b"",
-        is_binary: bool = False,
-        close_code: int | None = None,
-        close_reason: str = "",
-    ) -> None:
-        self.connection_id = connection_id
-        self.socket = socket
-        self.event = event
-        self.handshake = handshake
-        self.data = data
-        self.is_binary = is_binary
-        self.close_code = close_code
-        self.close_reason = close_reason
-        self._json: Any = UNPARSED
+    connection_id: str
+    socket: str
+    event: EventType
+    handshake: Handshake
+    data: bytes = b""
+    is_binary: bool = False
+    close_code: int | None = None
+    close_reason: str = ""
+    _json: Any = UNPARSED
 
     @property
     def text(self) -> str:
@@ -139,15 +116,12 @@ class Request:
         return self.handshake.trace
 
 
-class Response:
+class Response(msgspec.Struct, eq=False):
     """What the chain says to the handshake. It matters in connect only."""
 
-    __slots__ = ("reason", "status", "success")
-
-    def __init__(self) -> None:
-        self.success = True
-        self.status = 101
-        self.reason = ""
+    success: bool = True
+    status: int = 101
+    reason: str = ""
 
     def reject(self, status: int = 401, reason: str = "") -> None:
         """Refuse the connection with this HTTP status (400 to 599) and body.
@@ -190,7 +164,12 @@ class Connection(Protocol):
         ...
 
     async def subscribe(self, channel: str) -> None:
-        """From now on get what is published to the channel. Twice is once. Raises ConnectionGone."""
+        """From now on get what is published to the channel. Twice is once.
+
+        `orders.*` and `orders.>` are patterns: one token in place of `*`, one or more in place of `>`. A
+        message comes once, however many of the subscriptions match. Raises ConnectionGone, or ValueError
+        for the name.
+        """
         ...
 
     async def unsubscribe(self, channel: str) -> None:
@@ -228,8 +207,15 @@ class Socket(Protocol):
         """Close one connection by id. Raises ConnectionGone, ValueError for the code or the reason."""
         ...
 
-    async def publish(self, channel: str, data: Data, exclude: Iterable[str] = ()) -> None:
-        """Send to every connection subscribed to the channel, but those whose ids are in `exclude`."""
+    async def publish(
+        self, channel: str, data: Data, exclude: Iterable[str] = (), key: str | None = None
+    ) -> None:
+        """Send to every connection subscribed to the channel, but those whose ids are in `exclude`.
+
+        `key` says what the message is about: where the socket keeps only the latest of a channel for slow
+        clients, a newer message replaces a waiting one with the same key. Raises ValueError for the channel,
+        TypeError for the data.
+        """
         ...
 
     async def connection(self, connection_id: str) -> ConnectionDetails:
@@ -321,21 +307,18 @@ class Bus(Protocol):
     def topic(self, name: str) -> Topic: ...
 
 
-class Context:
+class Context(msgspec.Struct, eq=False):
     """One event on its way through a chain.
 
     `extras` is a dict for this event alone, for links to tell each other something.
     """
 
-    __slots__ = ("bus", "connection", "extras", "request", "response", "socket")
-
-    def __init__(self, request: Request, connection: Connection, socket: Socket, bus: Bus) -> None:
-        self.request = request
-        self.response = Response()
-        self.extras: dict[str, Any] = {}
-        self.connection = connection
-        self.socket = socket
-        self.bus = bus
+    request: Request
+    connection: Connection
+    socket: Socket
+    bus: Bus
+    response: Response = msgspec.field(default_factory=Response)
+    extras: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
 decode_json = msgspec.json.Decoder().decode

@@ -1,24 +1,79 @@
-"""WebSocket frames as a server writes them (RFC 6455 section 5.2): final, unmasked, uncompressed."""
+"""WebSocket frames as a server writes them (RFC 6455 section 5.2): final and unmasked."""
 
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .deflate import Deflate
 
 TEXT = 0x81
 BINARY = 0x82
+CLOSE = 0x88
+PING = 0x89
+PONG = 0x8A
+COMPRESSED = 0x40
+"""The bit that says that the payload is compressed (RSV1, RFC 7692 section 6)."""
+
+SHORT_TEXT = tuple(bytes((TEXT, length)) for length in range(126))
+"""The headers of the frames that are by far the most common."""
 
 
-def encode(data: str | bytes) -> bytes:
-    """One whole frame: text for a str, binary for bytes-likes. Raises TypeError for all else."""
-    if isinstance(data, str):
-        first, payload = TEXT, data.encode()
-    elif isinstance(data, bytes | bytearray | memoryview):
-        first, payload = BINARY, bytes(data)
-    else:
-        raise TypeError(f"a message is str or bytes, not {type(data).__name__}; encode it first")
+def frame(first: int, payload: bytes) -> bytes:
+    """One whole frame; `first` is its first byte."""
     length = len(payload)
     if length < 126:
         return bytes((first, length)) + payload
     if length < 65536:
         return struct.pack("!BBH", first, 126, length) + payload
     return struct.pack("!BBQ", first, 127, length) + payload
+
+
+def payload_of(data: str | bytes) -> tuple[int, bytes]:
+    """First byte and payload of a message: text for a str, binary for bytes-likes. Raises TypeError."""
+    if isinstance(data, str):
+        return TEXT, data.encode()
+    if isinstance(data, bytes | bytearray | memoryview):
+        return BINARY, bytes(data)
+    raise TypeError(f"a message is str or bytes, not {type(data).__name__}; encode it first")
+
+
+def encode(data: str | bytes) -> bytes:
+    """One whole frame: text for a str, binary for bytes-likes. Raises TypeError for all else."""
+    if type(data) is str:
+        payload = data.encode()
+        if len(payload) < 126:
+            return SHORT_TEXT[len(payload)] + payload
+        return frame(TEXT, payload)
+    return frame(*payload_of(data))
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """A close frame (section 5.5.1); code 1005 stands for a frame without one."""
+    if code == 1005:
+        return frame(CLOSE, b"")
+    return frame(CLOSE, struct.pack("!H", code) + reason.encode())
+
+
+class Message:
+    """A message on its way to many clients: each form of its frame is made once, whoever needs it."""
+
+    __slots__ = ("_compressed", "_first", "_payload", "plain")
+
+    def __init__(self, data: str | bytes) -> None:
+        self._first, self._payload = payload_of(data)
+        self.plain = frame(self._first, self._payload)
+        self._compressed: dict[Deflate, bytes] | None = None
+
+    def compressed(self, deflate: Deflate) -> bytes:
+        """The frame for a client with these parameters."""
+        if deflate.takeover:
+            # What was sent to this client before is part of the state: nobody else can use this frame.
+            return deflate.encode(self._first, self._payload)
+        if self._compressed is None:
+            self._compressed = {}
+        made = self._compressed.get(deflate)
+        if made is None:
+            made = self._compressed[deflate] = deflate.encode(self._first, self._payload)
+        return made

@@ -25,6 +25,9 @@ from .sockets import BusSocket
 
 logger = logging.getLogger("eventbus")
 
+MESSAGE = EventType.MESSAGE
+"""Looked up once: reading a member of an enum costs as much as a small function call."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Refusal:
@@ -70,14 +73,11 @@ async def connect(connection: ClientConnection) -> Refusal | None:
 async def message(connection: ClientConnection, data: bytes, is_binary: bool) -> None:
     """Run the message chain once. What a link raises is logged; `on_error` says what else."""
     socket = connection.socket
-    ctx = Context(
-        Request(connection.id, socket.name, EventType.MESSAGE, connection.handshake, data, is_binary),
-        connection,
-        socket,
-        socket.bus,
-    )
+    bus = socket.bus
+    request = Request(connection.id, socket.name, MESSAGE, connection.handshake, data, is_binary)
+    ctx = Context(request, connection, socket, bus)
     try:
-        if socket.bus.observers:
+        if bus.observers:
             await run(socket, socket.chains.message, ctx)
         else:
             await socket.chains.message.call(ctx)

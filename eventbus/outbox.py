@@ -1,17 +1,23 @@
-"""What waits to leave for one client.
+"""What leaves for one client.
 
-Frames pushed within one turn of the event loop leave in one write. Beyond `HIGH_WATER` bytes in the
-transport's own buffer the rest waits here, so that what a slow client costs is counted in one place.
+Frames pushed within one turn of the event loop leave in one write, by the flusher. Once the transport says
+that it has enough, frames wait in a `Backlog` until it takes more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-HIGH_WATER = 65536
-"""Bytes in the transport's buffer above which frames wait in the outbox; asyncio's own default."""
+from .backlog import Backlog, Label
+from .frames import Message, encode
+
+if TYPE_CHECKING:
+    from .deflate import Deflate
+    from .flusher import Flusher
+
+CHUNK = 65536
+"""Bytes that are written at once at most, unless a single frame is longer; asyncio's own high water."""
 
 
 class Wire(Protocol):
@@ -25,12 +31,11 @@ class Wire(Protocol):
         """Bytes in the transport's buffer."""
         ...
 
-    async def drain(self) -> None:
-        """Wait until the transport takes more. Raises ConnectionError when it is lost."""
-        ...
+    def close(self, code: int, reason: str, seconds: float) -> None:
+        """Write a close frame; the transport ends with the client's answer, or after so many seconds.
 
-    async def close(self, code: int, reason: str) -> None:
-        """The closing handshake, then the end of the transport (RFC 6455 section 7.1.1)."""
+        That is the closing handshake of RFC 6455 section 7.1.1.
+        """
         ...
 
     def abort(self) -> None:
@@ -38,77 +43,161 @@ class Wire(Protocol):
         ...
 
 
+class Owner(Protocol):
+    """Whose outbox it is: decides what happens when the client reads too slowly."""
+
+    def backlog(self) -> Backlog:
+        """An empty backlog, as the socket's options say."""
+        ...
+
+    def overflow(self, reason: str) -> None:
+        """The client is too far behind; what waited for it is gone, and so should be the connection."""
+        ...
+
+
 class Outbox:
-    """The frames of one connection, bounded in bytes. `overflow` is called when the bound is passed."""
+    """The frames of one connection, bounded in bytes."""
 
-    __slots__ = ("_drainer", "_frames", "_scheduled", "_size", "_wire", "limit", "overflow")
+    __slots__ = (
+        "_drained",
+        "_flusher",
+        "_frames",
+        "_owner",
+        "_paused",
+        "_size",
+        "_wire",
+        "backlog",
+        "deflate",
+        "held",
+        "shut",
+    )
 
-    def __init__(self, limit: int, overflow: Callable[[], None]) -> None:
-        self.limit = limit
-        self.overflow = overflow
+    def __init__(self, owner: Owner, flusher: Flusher) -> None:
+        self._owner = owner
+        self._flusher = flusher
         self._frames: list[bytes] = []
         self._size = 0
         self._wire: Wire | None = None
-        self._scheduled = False
-        self._drainer: asyncio.Task[None] | None = None
+        self._paused = False
+        self._drained: asyncio.Future[None] | None = None
+        self.backlog: Backlog | None = None
+        """What waits because the client doesn't read, or because the handshake is not done yet."""
+        self.held = 0
+        """Bytes that the flusher counts for this outbox."""
+        self.deflate: Deflate | None = None
+        """What was negotiated about compression."""
+        self.shut = False
+        """Whether nothing more is taken."""
 
     @property
     def size(self) -> int:
         """Bytes that have not left for the operating system yet."""
-        return self._size + (self._wire.waiting() if self._wire is not None else 0)
+        waiting = self._wire.waiting() if self._wire is not None else 0
+        return self._size + waiting + (self.backlog.size if self.backlog is not None else 0)
 
-    def push(self, frame: bytes) -> None:
-        """Add one whole frame; never blocks."""
-        self._frames.append(frame)
+    def send(self, data: str | bytes) -> bool:
+        """Encode a message for this client alone; False when it is gone. Raises TypeError for the data."""
+        frame = encode(data) if self.deflate is None else Message(data).compressed(self.deflate)
+        return self.push(frame)
+
+    def push(self, frame: bytes, label: Label | None = None) -> bool:
+        """Add one whole frame; never blocks. False when the outbox is shut."""
+        if self.shut:
+            return False
+        if self.backlog is not None:
+            return self._wait(frame, label)
+        frames = self._frames
+        if not frames:
+            self._flusher.touch(self)
+        frames.append(frame)
         self._size += len(frame)
-        if self._size > self.limit:
-            self.discard()
-            self.overflow()
-        elif self._wire is not None and not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self.flush)
+        if self._size > CHUNK:
+            self.flush()
+        return True
+
+    def _wait(self, frame: bytes, label: Label | None) -> bool:
+        """The frame has to wait for the client."""
+        backlog = self.backlog
+        assert backlog is not None
+        before = backlog.size
+        if not backlog.add(frame, label):
+            self.give_up("slow consumer", "closed")
+            return False
+        if self._paused:
+            self._flusher.hold(self, backlog.size - before)
+        return not self.shut
+
+    def give_up(self, reason: str, dropped: str) -> None:
+        """Drop what waits, and let the owner close the connection."""
+        self.shut = True
+        if self.backlog is not None:
+            self.backlog.discard(dropped)
+        self._flusher.release(self)
+        self._owner.overflow(reason)
+
+    def keep(self) -> None:
+        """The handshake is not done: keep what is sent."""
+        self.backlog = self._owner.backlog()
 
     def open(self, wire: Wire) -> None:
         """The handshake is done: write what was kept."""
         self._wire = wire
-        self.flush()
+        self.resume()
 
     def flush(self) -> None:
-        """Write what waits, unless the transport has enough already."""
-        self._scheduled = False
-        wire = self._wire
-        if wire is None or self._drainer is not None or not self._frames:
+        """Write what was pushed in this turn of the event loop."""
+        frames = self._frames
+        if not frames or self._wire is None:
             return
-        data = self._frames[0] if len(self._frames) == 1 else b"".join(self._frames)
-        self.discard()
-        wire.write(data)
-        if wire.waiting() > HIGH_WATER:
-            self._drainer = asyncio.get_running_loop().create_task(self._drain(wire))
+        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        frames.clear()
+        self._size = 0
+        self._wire.write(data)
 
-    async def _drain(self, wire: Wire) -> None:
-        try:
-            await wire.drain()
-        except ConnectionError:
-            self.discard()
-        finally:
-            self._drainer = None
+    def pause(self) -> None:
+        """The transport has enough: from now on frames wait here."""
+        self._paused = True
+        if self.backlog is None:
+            self.backlog = self._owner.backlog()
+        if self._wire is not None and not self.shut:
+            self._flusher.hold(self, self._wire.waiting() + self.backlog.size)
+
+    def resume(self) -> None:
+        """The transport takes more."""
+        self._paused = False
+        self._flusher.release(self)
+        # What was pushed just before the pause goes first.
         self.flush()
+        while self.backlog is not None and self._wire is not None and not self._paused:
+            data = self.backlog.take(CHUNK)
+            if data:
+                self._wire.write(data)
+            else:
+                self.backlog = None
+        if self.backlog is None:
+            self._wake()
 
     async def drain(self) -> None:
         """Wait until nothing waits here any more."""
         self.flush()
-        while self._drainer is not None:
-            # Waiting, not awaiting: who waits may be cancelled, and the writing goes on.
-            await asyncio.wait([self._drainer])
-
-    def discard(self) -> None:
-        """Forget what waits here."""
-        self._frames = []
-        self._size = 0
+        while self.backlog is not None and self._wire is not None:
+            if self._drained is None or self._drained.done():
+                self._drained = asyncio.get_running_loop().create_future()
+            # Waiting, not awaiting: several may wait, and one of them may be cancelled.
+            await asyncio.wait([self._drained])
 
     def stop(self) -> None:
         """The connection has ended: forget what waits, write no more."""
-        self.discard()
+        self.shut = True
+        if self.backlog is not None:
+            self.backlog.discard("gone")
+            self.backlog = None
+        self._frames = []
+        self._size = 0
         self._wire = None
-        if self._drainer is not None:
-            self._drainer.cancel()
+        self._flusher.release(self)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)

@@ -8,11 +8,14 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from .audiences import covers
+from .backlog import Backlog, Policy
 from .broker import Publication
 from .chain import Chain, Composed, Link, build, flatten
 from .channels import Channels, check_channel
 from .connection import ClientConnection
 from .context import ConnectionDetails, Data, Handshake, Middleware
+from .deflate import Compression
 from .errors import ConnectionGone, EventBusError, RegistrationError
 from .events import EventType
 from .frames import encode
@@ -36,6 +39,13 @@ class SocketOptions:
     heartbeat: float | None = 30.0
     max_message_size: int = 1_048_576
     max_outbox: int = 8_388_608
+    slow_client: Policy = "close"
+    """What happens when more than `max_outbox` waits for one client."""
+    gap_message: str | None = None
+    """Text that tells a client how many messages it missed; `{dropped}` is replaced."""
+    keep_latest: tuple[str, ...] = ()
+    """Channels, or patterns of channels, of which only the newest message per key waits for a slow client."""
+    compression: Compression | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,11 +93,6 @@ class BusSocket:
         return f"<socket {self.name!r} at {self.path}>"
 
     @property
-    def max_outbox(self) -> int:
-        """Bytes that may wait for one client."""
-        return self.options.max_outbox
-
-    @property
     def url(self) -> str:
         base = self.bus.base_url
         if base is None:
@@ -131,11 +136,13 @@ class BusSocket:
         """A new connection, on its way through the connect chain; `lost` says whether its client is gone."""
         connection = ClientConnection(self, handshake, lost)
         self.connections[connection.id] = connection
+        self.bus.connecting.add(connection)
         return connection
 
     def forget(self, connection: ClientConnection) -> None:
         """The connection was refused, or its disconnect chain has ended."""
         self.connections.pop(connection.id, None)
+        self.bus.connecting.discard(connection)
         connection.end()
 
     def find(self, connection_id: str) -> ClientConnection:
@@ -151,22 +158,44 @@ class BusSocket:
     async def close(self, connection_id: str, code: int = 1000, reason: str = "") -> None:
         await self.find(connection_id).close(code, reason)
 
-    async def publish(self, channel: str, data: Data, exclude: Iterable[str] = ()) -> None:
+    async def publish(
+        self, channel: str, data: Data, exclude: Iterable[str] = (), key: str | None = None
+    ) -> None:
         check_channel(channel)
         if not isinstance(data, str):
             encode(data)
         if isinstance(exclude, str):
             raise TypeError("exclude takes several connection ids, such as [id], not a str")
-        await self.bus.broker.publish(Publication(self.space, channel, data, frozenset(exclude)))
+        await self.bus.broker.publish(Publication(self.space, channel, data, frozenset(exclude), key))
 
     async def connection(self, connection_id: str) -> ConnectionDetails:
         return self.find(connection_id).details
 
-    def log_overflow(self, connection: ClientConnection) -> None:
-        """A client did not read, and its outbox ran over."""
+    def backlog(self) -> Backlog:
+        """An empty backlog for one slow client."""
+        options = self.options
+        return Backlog(
+            options.slow_client,
+            options.max_outbox,
+            self._count_dropped,
+            self._gap_notice if options.gap_message is not None else None,
+            self._keeps_latest if options.keep_latest else None,
+        )
+
+    def _count_dropped(self, reason: str, count: int) -> None:
+        self.bus.dropped[self.name, reason] += count
+
+    def _gap_notice(self, dropped: int) -> bytes:
+        return encode((self.options.gap_message or "").replace("{dropped}", str(dropped)))
+
+    def _keeps_latest(self, channel: str) -> bool:
+        return any(covers(pattern, channel) for pattern in self.options.keep_latest)
+
+    def log_overflow(self, connection: ClientConnection, reason: str) -> None:
+        """A client did not read, and too much waited for it."""
         logger.warning(
-            "outbox over %d bytes: the client does not read, closing with 1013",
-            self.max_outbox,
+            "the client does not read, closing with 1013: %s",
+            reason,
             extra={"socket": self.name, "connection": connection.id},
         )
 

@@ -12,13 +12,15 @@ class Publication(msgspec.Struct, frozen=True):
     """A message on its way to a channel's subscribers, on every node.
 
     `space` is the namespace of the channel: sockets share channels only within one. `exclude` are the ids
-    of connections that don't get it.
+    of connections that don't get it. `key` says what the message is about: where a channel keeps only the
+    latest, a newer one replaces an older one with the same key.
     """
 
     space: str
     channel: str
     data: str | bytes
     exclude: frozenset[str] = frozenset()
+    key: str | None = None
 
 
 Receiver: TypeAlias = Callable[[Publication], None]

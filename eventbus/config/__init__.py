@@ -10,6 +10,7 @@ from .find import find_config
 from .load import load, parse
 from .model import (
     BackendConfig,
+    CompressionConfig,
     Config,
     LinkConfig,
     LogConfig,
@@ -22,6 +23,7 @@ from .schema import json_schema
 
 __all__ = [
     "BackendConfig",
+    "CompressionConfig",
     "Config",
     "Document",
     "LinkConfig",

@@ -28,6 +28,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Whether to serve the built-in page at `/`."""
     shutdown_grace: Duration = 10.0
     """Seconds that events under way have at shutdown."""
+    max_outbox_total: Annotated[int, Meta(ge=1, le=2**63 - 1)] = 256 * 1024 * 1024
+    """Bytes that may wait for all slow clients together; above it those with the most waiting are closed."""
     import_timeout: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = 10.0
     """Seconds that the import of one plugin may take."""
     blocked: tuple[Text, ...] = ()
@@ -58,6 +60,21 @@ class RoutesConfig(Struct, frozen=True, kw_only=True):
     chains: dict[str, tuple[LinkConfig, ...]] = field(default_factory=dict)
 
 
+class CompressionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[sockets.NAME.compression]`: permessage-deflate (RFC 7692). Sizes in bytes."""
+
+    level: Annotated[int, Meta(ge=1, le=9)] = 1
+    """1 is the fastest, 9 the smallest."""
+    window_bits: Annotated[int, Meta(ge=9, le=15)] = 15
+    """The window as a power of two."""
+    min_size: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 256
+    """A shorter message is sent as it is."""
+    max_size: Bytes = 256 * 1024
+    """A longer message is sent as it is, because compressing it would hold up everybody else."""
+    context_takeover: bool = False
+    """Whether to keep a compressor for each client, in place of compressing a publish once for all."""
+
+
 class SocketSettings(Struct, frozen=True, kw_only=True):
     """The plain values of a socket."""
 
@@ -75,6 +92,14 @@ class SocketSettings(Struct, frozen=True, kw_only=True):
     """Bytes of one message that a client may send."""
     max_outbox: Bytes = 8 * 1024 * 1024
     """Bytes that may wait for a client that reads too slowly."""
+    slow_client: Literal["close", "drop-oldest", "drop-newest"] = "close"
+    """What happens when more than that waits: close with 1013, or drop messages."""
+    gap_message: Text | None = None
+    """What a client is sent where messages were dropped; `{dropped}` stands for how many."""
+    keep_latest: tuple[Text, ...] = ()
+    """Channels, or patterns, of which only the newest message per key waits for a slow client."""
+    compression: bool | CompressionConfig = False
+    """Whether to offer permessage-deflate (RFC 7692), or how."""
 
 
 class SocketConfig(SocketSettings, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..audiences import check_subscription
 from ..errors import Finding
 from ..events import EventType
 from .chains import parse_chain, parse_routes
@@ -61,6 +62,11 @@ def _parse_socket(document: Document, name: str, table: dict[str, Any]) -> tuple
     if found:
         findings += found
         del values["subprotocols"]
+    for index, channel in enumerate(values.get("keep_latest", ())):
+        try:
+            check_subscription(channel)
+        except ValueError as error:
+            findings.append(document.finding((*path, "keep_latest", index), str(error)))
     if values.get("heartbeat") == 0:
         values["heartbeat"] = None
     values.setdefault("path", f"/{name}")

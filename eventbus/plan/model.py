@@ -7,9 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+import msgspec
+
 from ..broker import Broker
-from ..config import SocketConfig
+from ..config import CompressionConfig, SocketConfig
 from ..context import Bus
+from ..deflate import Compression
 from ..errors import PluginBroken
 from ..hookspecs import Command, Outcome
 from ..host import Plugin
@@ -95,4 +98,15 @@ def socket_options(socket: SocketConfig) -> SocketOptions:
         heartbeat=socket.heartbeat,
         max_message_size=socket.max_message_size,
         max_outbox=socket.max_outbox,
+        slow_client=socket.slow_client,
+        gap_message=socket.gap_message,
+        keep_latest=socket.keep_latest,
+        compression=compression(socket.compression),
     )
+
+
+def compression(config: bool | CompressionConfig) -> Compression | None:
+    """How the socket compresses, or None where it does not."""
+    if isinstance(config, bool):
+        return Compression() if config else None
+    return Compression(**msgspec.structs.asdict(config))

@@ -56,7 +56,6 @@ def configured(config: Config, made: Plan) -> EventBus:
     bus.configured = True
     bus.serve_page = config.server.page
     bus.base_url = config.server.url
-    bus.shutdown_grace = config.server.shutdown_grace
     make_sockets(bus, config)
     routes: list[AbstractRouteDef] = []
     for name, value in made.ask("eventbus_http", bus=bus):
@@ -93,6 +92,7 @@ def swap(bus: EventBus, config: Config, made: Plan) -> None:
         target.chains = made.chains[socket.name]
     bus.observers = made.observers
     bus.shutdown_grace = config.server.shutdown_grace
+    bus.flusher.ceiling = config.server.max_outbox_total
 
 
 class Reloader:

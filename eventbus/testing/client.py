@@ -35,10 +35,7 @@ class MemoryWire:
     def waiting(self) -> int:
         return 0
 
-    async def drain(self) -> None:
-        return None
-
-    async def close(self, code: int, reason: str) -> None:
+    def close(self, code: int, reason: str, seconds: float) -> None:
         self.closed = (code, reason)
 
     def abort(self) -> None:

@@ -13,29 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from eventbus import ConnectionGone, ConnectionState, Context, EventBus, Next
 from eventbus.sockets import BusSocket
+from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
-
-Ends = list[tuple[int | None, str]]
-
-
-@pytest.fixture
-def public(bus: EventBus) -> BusSocket:
-    return bus.socket("public", path="/public")
-
-
-@pytest.fixture
-def ends(public: BusSocket) -> Ends:
-    """Close code and reason of every disconnect event."""
-    seen: Ends = []
-
-    @public.on("disconnect")
-    async def note(ctx: Context, call_next: Next) -> Context:
-        seen.append((ctx.request.close_code, ctx.request.close_reason))
-        with pytest.raises(ConnectionGone):
-            ctx.connection.send("too late")
-        return await call_next(ctx)
-
-    return seen
 
 
 async def answer(ctx: Context, call_next: Next) -> Context:
@@ -277,7 +256,9 @@ async def test_a_client_that_left_during_connect_gets_its_disconnect(
     await started.wait()
     handshake.cancel()
     (connection,) = public.connections.values()
-    await until(connection.lost)
+    lost = connection.lost
+    assert lost is not None
+    await until(lost)
     go.set()
     await until(lambda: ends)
     assert ends == [(1006, "")]

@@ -124,6 +124,45 @@ async def test_publish_reaches_all_but_the_excluded_and_the_gone(
         await client.close()
 
 
+async def test_a_pattern_gets_what_is_published_to_the_channels_that_it_fits_once(
+    bus: EventBus, public: BusSocket, serve: Serve
+) -> None:
+    session = await serve(bus)
+    async with session.ws_connect("/public") as client:
+        (connection,) = public.connections.values()
+        for name in ("orders.*", "orders.>", "orders.new", "other.new"):
+            await connection.subscribe(name)
+        for channel in ("orders", "orders.new", "orders.new.eu", "orders.old"):
+            await public.publish(channel, channel)
+        await connection.unsubscribe("orders.>")
+        for channel in ("orders.new.eu", "orders.old"):
+            await public.publish(channel, f"{channel} again")
+        await public.publish("other.new", "last")
+        received = [await client.receive_str(timeout=10) for _ in range(5)]
+    assert received == ["orders.new", "orders.new.eu", "orders.old", "orders.old again", "last"]
+
+
+@pytest.mark.parametrize("pattern", ["orders.*", "*", ">", "orders.>", "a.>.b"])
+async def test_nothing_can_be_published_to_a_pattern(
+    bus: EventBus, public: BusSocket, serve: Serve, pattern: str
+) -> None:
+    await serve(bus)
+    with pytest.raises(ValueError, match="is a pattern"):
+        await public.publish(pattern, "x")
+
+
+@pytest.mark.parametrize("pattern", ["a.>.b", "a..*", ".".join("*" * 33)])
+async def test_a_malformed_pattern_is_refused(
+    bus: EventBus, public: BusSocket, serve: Serve, pattern: str
+) -> None:
+    session = await serve(bus)
+    async with session.ws_connect("/public"):
+        (connection,) = public.connections.values()
+        with pytest.raises(ValueError, match="pattern"):
+            await connection.subscribe(pattern)
+        assert pattern not in connection.channels
+
+
 async def test_a_string_of_excluded_ids_is_a_mistake(bus: EventBus, public: BusSocket, serve: Serve) -> None:
     await serve(bus)
     with pytest.raises(TypeError, match="exclude"):

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import pytest
 
-from eventbus.config import Document, LinkConfig, load, parse
+from eventbus.config import CompressionConfig, Document, LinkConfig, load, parse
 from eventbus.errors import ConfigError
 
 Read: TypeAlias = Callable[[str], Document]
@@ -35,6 +35,10 @@ grace = 0
 heartbeat = 0
 max_message_size = 10
 max_outbox = 20
+slow_client = "drop-oldest"
+gap_message = "{dropped} missed"
+keep_latest = ["prices.*"]
+compression = { level = 9, window_bits = 10, context_takeover = true }
 
 [sockets.public.routes]
 key = "type"
@@ -80,6 +84,9 @@ def test_a_full_file(read: Read, tmp_path: Path) -> None:
     assert public.subprotocols == ("v1.chat", "v2.chat")
     assert (public.on_error, public.grace, public.heartbeat) == ("close", 0.0, None)
     assert (public.max_message_size, public.max_outbox) == (10, 20)
+    assert (public.slow_client, public.gap_message) == ("drop-oldest", "{dropped} missed")
+    assert public.keep_latest == ("prices.*",)
+    assert public.compression == CompressionConfig(level=9, window_bits=10, context_takeover=True)
     assert public.routes is not None
     assert public.routes.key == "type"
     assert public.routes.chains == {
@@ -102,11 +109,15 @@ def test_defaults(read: Read) -> None:
     assert (socket.path, socket.space, socket.routes, socket.subprotocols) == ("/a", None, None, ())
     assert (socket.on_error, socket.grace, socket.heartbeat) == ("log", 5.0, 30.0)
     assert (socket.max_message_size, socket.max_outbox) == (1048576, 8388608)
+    assert (socket.slow_client, socket.gap_message, socket.keep_latest) == ("close", None, ())
+    assert socket.compression is False
     assert (config.broker.type, config.broker.options) == ("memory", {})
     assert (config.store.type, config.store.options) == ("sqlite", {})
     assert (config.log.level, config.log.format) == ("info", "text")
 
 
+SLOW = 'expected "close" or "drop-newest" or "drop-oldest", got "drop"'
+REST = "in the pattern 'b.>.c', '>' stands for the rest and so comes last"
 LINK = "a chain is an array of links, got"
 PATH = "a path has no blanks, braces or control characters"
 
@@ -174,6 +185,12 @@ IN_SOCKET = [
     ("heartbeat = -0.5", 5, 1, "heartbeat", "expected a number >= 0.0, got -0.5", ""),
     ("heartbeat = '1'", 5, 1, "heartbeat", "expected a number, got a string", ""),
     ("max_outbox = 0", 5, 1, "max_outbox", "expected an integer >= 1, got 0", ""),
+    ("slow_client = 'drop'", 5, 1, "slow_client", SLOW, ""),
+    ("gap_message = ''", 5, 1, "gap_message", "expected a string of length >= 1, got length 0", ""),
+    ("keep_latest = ['a', 'b.>.c']", 5, 21, "keep_latest[1]", REST, ""),
+    ("compression = 'on'", 5, 1, "compression", "expected a boolean or a table, got a string", ""),
+    ("compression = { level = 0 }", 5, 17, "compression.level", "expected an integer >= 1, got 0", ""),
+    ("compression = { levl = 1 }", 5, 17, "compression.levl", "unknown key", 'did you mean "level"?'),
     ("max_message_size = 1.5", 5, 1, "max_message_size", "expected an integer, got a number", ""),
     ("subprotocols = 'x'", 5, 1, "subprotocols", "expected an array, got a string", ""),
     (

@@ -20,12 +20,14 @@ LEVELS = [
     {"plan"},
     {"sockets", "lifespans"},
     {"connection", "channels", "topics"},
-    {"outbox", "frames"},
+    {"outbox", "flusher"},
+    {"deflate"},
+    {"frames", "backlog", "heartbeats"},
     {"broker", "store", "chain", "host", "config"},
     {"hookspecs"},
     {"context"},
     {"errors"},
-    {"events"},
+    {"events", "audiences"},
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""
 

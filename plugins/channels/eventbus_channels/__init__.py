@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from eventbus import Context, Middleware, Next, hookimpl
+from eventbus import Context, Middleware, Next, hookimpl, is_pattern
 
 from .frames import BadFrame, Frame, ack, error, message, parse
 from .patterns import Patterns, check_pattern
@@ -17,6 +17,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
     read: tuple[str, ...] = (">",)
     write: tuple[str, ...] = (">",)
+    patterns: bool = False
     echo: bool = True
     max_subscriptions: int = 100
     unknown: str = "error"
@@ -73,18 +74,29 @@ class Protocol:
         return ctx
 
     async def subscribe(self, ctx: Context, frame: Frame) -> None:
-        """From now on the connection gets the channel's messages. Raises BadFrame."""
+        """From now on the connection gets the messages of the channel or the pattern. Raises BadFrame."""
         channel = channel_of(frame)
-        if not self.readable.match(channel, ctx.connection.id):
-            raise BadFrame("forbidden", "you may not read this channel", frame.id)
-        channels = ctx.connection.channels
-        if channel not in channels and len(channels) >= self.options.max_subscriptions:
-            limit = self.options.max_subscriptions
-            raise BadFrame("too_many_subscriptions", f"at most {limit} channels at a time", frame.id)
-        await ctx.connection.subscribe(channel)
+        pattern = is_pattern(channel)
+        if pattern and not self.options.patterns:
+            raise BadFrame(
+                "forbidden", "you may subscribe to single channels only, not to patterns", frame.id
+            )
+        try:
+            if not self.readable.match(channel, ctx.connection.id):
+                what = "everything that this pattern fits" if pattern else "this channel"
+                raise BadFrame("forbidden", f"you may not read {what}", frame.id)
+            channels = ctx.connection.channels
+            if channel not in channels and len(channels) >= self.options.max_subscriptions:
+                limit = self.options.max_subscriptions
+                raise BadFrame("too_many_subscriptions", f"at most {limit} channels at a time", frame.id)
+            await ctx.connection.subscribe(channel)
+        except ValueError:
+            # The name was looked at before: only a pattern can still be wrong.
+            why = "a pattern has at most 32 segments, none of them empty, and '>' comes last"
+            raise BadFrame("bad_channel", why, frame.id) from None
 
     async def unsubscribe(self, ctx: Context, frame: Frame) -> None:
-        """The connection no longer gets the channel's messages. Raises BadFrame."""
+        """The connection no longer gets the messages of the channel or the pattern. Raises BadFrame."""
         channel = channel_of(frame)
         if channel not in ctx.connection.channels:
             raise BadFrame("not_subscribed", "you are not subscribed to this channel", frame.id)
@@ -95,6 +107,8 @@ class Protocol:
         channel = channel_of(frame)
         if not bytes(frame.data):
             raise BadFrame("bad_frame", "publish needs data", frame.id)
+        if is_pattern(channel):
+            raise BadFrame("bad_channel", "this is a pattern; publish to a single channel", frame.id)
         if not self.writable.match(channel, ctx.connection.id):
             raise BadFrame("forbidden", "you may not write to this channel", frame.id)
         exclude = () if self.options.echo else (ctx.connection.id,)
@@ -102,7 +116,7 @@ class Protocol:
 
 
 def channel_of(frame: Frame) -> str:
-    """The channel that a frame names. Raises BadFrame where it names none, or one that can't be."""
+    """The channel or pattern that a frame names. Raises BadFrame where it names none that could be."""
     channel = frame.channel
     if not isinstance(channel, str):
         raise BadFrame("bad_frame", f"{frame.type} needs a channel, which is a string", frame.id)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from eventbus import covers, is_pattern
+
 ID = "{id}"
 
 
@@ -22,29 +24,17 @@ def check_pattern(pattern: str) -> None:
 
 
 class Patterns:
-    """A list of patterns, taken apart once."""
+    """What one option allows."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        self.patterns = [pattern.split(".") for pattern in patterns]
-        self.everything = [">"] in self.patterns
+        self.patterns = tuple(patterns)
+        self.everything = ">" in self.patterns
 
-    def match(self, channel: str, connection_id: str) -> bool:
-        """Whether any of the patterns fits the channel, for the connection with this id."""
-        if self.everything:
+    def match(self, name: str, connection_id: str) -> bool:
+        """Whether one of the patterns fits a channel, or covers a pattern, for the connection with this id.
+
+        Raises ValueError for a malformed pattern where there is one to compare it with.
+        """
+        if self.everything and not is_pattern(name):
             return True
-        name = channel.split(".")
-        return any(fits(pattern, name, connection_id) for pattern in self.patterns)
-
-
-def fits(pattern: list[str], name: list[str], connection_id: str) -> bool:
-    """Whether a pattern fits a name, both in segments."""
-    if pattern[-1] == ">":
-        # ">" is one segment or more, so the name is at least as long as the pattern.
-        pattern = pattern[:-1]
-        if len(name) <= len(pattern):
-            return False
-        name = name[: len(pattern)]
-    return len(pattern) == len(name) and all(
-        (want == "*" and got != "") or want.replace(ID, connection_id) == got
-        for want, got in zip(pattern, name, strict=True)
-    )
+        return any(covers(pattern.replace(ID, connection_id), name) for pattern in self.patterns)

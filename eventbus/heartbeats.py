@@ -1,0 +1,57 @@
+"""One clock for the heartbeats of all connections: a timing wheel, in place of a timer for each of them.
+
+Varghese and Lauck, "Hashed and hierarchical timing wheels" (1987), scheme 6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Protocol
+
+TICK = 0.25
+"""Seconds between two turns of the wheel, and so the precision of a heartbeat."""
+
+
+class Beating(Protocol):
+    """What has a heartbeat."""
+
+    interval: float
+    """Seconds of silence after which the other side is asked whether it lives."""
+
+    def beat(self) -> bool:
+        """Called twice an interval; False when it has ended."""
+        ...
+
+
+class Heartbeats:
+    """Calls `beat` of everything that was added; the timer runs only while there is something."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, list[Beating]] = {}
+        self._now = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, beating: Beating) -> None:
+        """From now on; it leaves by returning False."""
+        # Half an interval: silence is noticed after one at the latest, and the answer has the other half.
+        turns = max(1, math.ceil(beating.interval / 2 / TICK))
+        self._slots.setdefault(self._now + turns, []).append(beating)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)
+
+    def _turn(self) -> None:
+        self._timer = None
+        self._now += 1
+        for beating in self._slots.pop(self._now, ()):
+            if beating.beat():
+                self.add(beating)
+        if self._slots and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)
+
+    def stop(self) -> None:
+        """No more beats."""
+        self._slots.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

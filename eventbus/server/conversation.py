@@ -1,0 +1,131 @@
+"""An accepted connection: its messages one after the other, then its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import zlib
+
+from aiohttp import EofStream, WSMsgType
+from aiohttp.http import WebSocketError
+
+from .. import lifecycle
+from ..connection import ClientConnection
+from ..events import CloseCode, ConnectionState
+from .wire import SocketWire
+
+logger = logging.getLogger("eventbus")
+
+# Looked up once: reading a member of an enum costs as much as a small function call.
+BINARY = WSMsgType.BINARY
+OPEN = ConnectionState.OPEN
+
+
+async def converse(connection: ClientConnection, wire: SocketWire | None) -> None:
+    """Every message, and then the disconnect; without a wire the client had left before it was accepted."""
+    bus = connection.socket.bus
+    try:
+        if wire is not None:
+            connection.accept(wire)
+            if wire.interval:
+                bus.heartbeats.add(wire)
+            await messages(connection, wire)
+    except asyncio.CancelledError:
+        if not connection.expired:
+            raise
+        forgive(connection, "message")
+    except Exception:
+        logger.exception("reading from a client failed", extra={"connection": connection.id})
+    finally:
+        connection.settle()
+        ending = bus.spawn_end(finish(connection, wire))
+        await asyncio.shield(ending)
+
+
+async def messages(connection: ClientConnection, wire: SocketWire) -> None:
+    """Run the message chain for each message until either side ends the connection."""
+    read = wire.inbox.read
+    while True:
+        try:
+            kind, data, _ = await read()
+        except EofStream:
+            return
+        except WebSocketError as error:
+            fail(connection, wire, error.code, "")
+            return
+        except zlib.error:
+            fail(connection, wire, CloseCode.INVALID_TEXT, "the compressed data is broken")
+            return
+        if connection.state is not OPEN:
+            return
+        # aiohttp hands text over undecoded, so nobody has looked at its UTF-8 yet.
+        if kind is BINARY:
+            await lifecycle.message(connection, data, True)
+        elif data.isascii() or is_utf8(data):
+            await lifecycle.message(connection, data, False)
+        else:
+            fail(connection, wire, CloseCode.INVALID_TEXT, "invalid UTF-8")
+            return
+
+
+def fail(connection: ClientConnection, wire: SocketWire, code: int, reason: str) -> None:
+    """The client broke the protocol (RFC 6455 section 7.1.7)."""
+    wire.failed = True
+    if connection.sendable:
+        connection.begin_close(code, reason)
+
+
+async def finish(connection: ClientConnection, wire: SocketWire | None) -> None:
+    """The end of an accepted connection: its closing handshake, then its disconnect chain."""
+    code, reason = int(CloseCode.ABNORMAL), ""
+    try:
+        if wire is not None:
+            if connection.state is OPEN and not wire.lost:
+                await answer_close(connection, wire)
+            await connection.closed()
+            if wire.peer_close is not None:
+                code, reason = wire.peer_close
+    finally:
+        if connection.close_code is not None:
+            code, reason = connection.close_code, connection.close_reason
+        await lifecycle.disconnect(connection, code, reason)
+
+
+async def answer_close(connection: ClientConnection, wire: SocketWire) -> None:
+    """The client closes: what was sent to it leaves first, then the answer to its close frame."""
+    seconds = connection.socket.close_timeout
+    if wire.peer_close is None:
+        # The handler was cancelled or reading failed: no close frame came.
+        connection.begin_close(CloseCode.GOING_AWAY, "")
+        return
+    try:
+        async with asyncio.timeout(seconds):
+            await connection.outbox.drain()
+    except TimeoutError:
+        wire.abort()
+        return
+    code, reason = wire.peer_close
+    wire.close(code, reason, seconds)
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether the payload is UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def forgive(connection: ClientConnection, event: str) -> None:
+    """The bus itself cancelled a handler that hung after its client had gone; the task goes on."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+    logger.warning(
+        "the %s chain of socket %s was cancelled: its client was gone for %g s",
+        event,
+        connection.socket.name,
+        connection.socket.options.grace,
+        extra={"socket": connection.socket.name, "event": event, "connection": connection.id},
+    )
