@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
 
 from .broker import Broker, MemoryBroker, Publication
 from .channels import Channels
@@ -73,7 +72,7 @@ class CoreBus:
         self._sweep: asyncio.TimerHandle | None = None
         self._lingering: set[Wire] = set()
         self._parted: asyncio.Event | None = None
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[object]] = set()
 
     def socket(self, name: str, *, path: str | None = None, space: str | None = None) -> BusSocket:
         """The socket of that name; the same object every time. It is made when it is first named with a path.
@@ -157,20 +156,25 @@ class CoreBus:
         # Again until there is none: a connection that is accepted meanwhile gets a task of its own.
         while tasks := self._close_all():
             _, late = await asyncio.wait(tasks, timeout=max(deadline - loop.time(), 0))
-            if late:
-                logger.warning("shutdown: %d handlers were still at work and are cancelled", len(late))
-                for task in late:
-                    task.cancel()
-                await asyncio.wait(late, timeout=self.shutdown_grace)
-                break
-        if self._ending:
-            _, late_ends = await asyncio.wait(self._ending, timeout=self.shutdown_grace)
-            for task in late_ends:
+            if not late:
+                continue
+            at_work = late - self._ending
+            if at_work:
+                logger.warning("shutdown: %d handlers were still at work and are cancelled", len(at_work))
+            for task in at_work:
                 task.cancel()
-            if late_ends:
-                logger.error("shutdown: %d disconnect chains did not end and are cancelled", len(late_ends))
-                await asyncio.wait(late_ends)
+            await self._end(late)
+            break
         await self._part()
+
+    async def _end(self, tasks: set[asyncio.Task[object]]) -> None:
+        """Give the disconnect chains the grace once more, and cancel those that don't end then."""
+        _, late = await asyncio.wait(tasks, timeout=self.shutdown_grace)
+        if late:
+            logger.error("shutdown: %d disconnect chains did not end and are cancelled", len(late))
+            for task in late:
+                task.cancel()
+            await asyncio.wait(late, timeout=self.shutdown_grace)
 
     def linger(self, wire: Wire) -> None:
         """A close frame was written, and the client has to answer it."""
@@ -206,12 +210,14 @@ class CoreBus:
         """Every connection of every socket on this node."""
         return [c for socket in self.sockets.values() for c in socket.connections.values()]
 
-    def spawn_end(self, ending: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run the end of a connection in a task that outlives the cancelling of the connection's own."""
-        task = asyncio.get_running_loop().create_task(ending)
+    @contextlib.contextmanager
+    def ending(self, task: asyncio.Task[object]) -> Iterator[None]:
+        """The task runs the end of its connection, which a shutdown gives a time of its own."""
         self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
-        return task
+        try:
+            yield
+        finally:
+            self._ending.discard(task)
 
     def _deliver(self, publication: Publication) -> None:
         self.channels(publication.space).deliver(publication)

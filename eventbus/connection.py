@@ -204,3 +204,4 @@ class ClientConnection:
         self._channels = None
         self.settle()
         self.outbox.stop()
+        self.wire = None

@@ -18,9 +18,11 @@ class Beating(Protocol):
 
     interval: float
     """Seconds of silence after which the other side is asked whether it lives."""
+    slot: dict[Beating, None] | None
+    """Where the wheel keeps it."""
 
     def beat(self) -> bool:
-        """Called twice an interval; False when it has ended."""
+        """Called twice an interval; False says that it needs no more."""
         ...
 
 
@@ -28,29 +30,37 @@ class Heartbeats:
     """Calls `beat` of everything that was added; the timer runs only while there is something."""
 
     def __init__(self) -> None:
-        self._slots: dict[int, list[Beating]] = {}
+        self._slots: dict[int, dict[Beating, None]] = {}
         self._now = 0
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, beating: Beating) -> None:
-        """From now on; it leaves by returning False."""
+        """From now on."""
         # Half an interval: silence is noticed after one at the latest, and the answer has the other half.
         turns = max(1, math.ceil(beating.interval / 2 / TICK))
-        self._slots.setdefault(self._now + turns, []).append(beating)
+        beating.slot = self._slots.setdefault(self._now + turns, {})
+        beating.slot[beating] = None
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)
+
+    def remove(self, beating: Beating) -> None:
+        """No more."""
+        if beating.slot is not None:
+            beating.slot.pop(beating, None)
+            beating.slot = None
 
     def _turn(self) -> None:
         self._timer = None
         self._now += 1
-        for beating in self._slots.pop(self._now, ()):
+        for beating in self._slots.pop(self._now, {}):
+            beating.slot = None
             if beating.beat():
                 self.add(beating)
         if self._slots and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)
 
     def stop(self) -> None:
-        """No more beats."""
+        """No more beats for anything."""
         self._slots.clear()
         if self._timer is not None:
             self._timer.cancel()

@@ -105,6 +105,7 @@ async def disconnect(connection: ClientConnection, code: int, reason: str = "") 
     """Run the disconnect chain, then forget the connection, whatever the chain did."""
     socket = connection.socket
     connection.state = ConnectionState.CLOSED
+    connection.outbox.shut = True
     request = Request(
         connection.id,
         socket.name,

@@ -55,6 +55,19 @@ class Owner(Protocol):
         ...
 
 
+class Nobody:
+    """The owner of an outbox that is not used any more; it holds no reference to anything."""
+
+    def backlog(self) -> Backlog:
+        return Backlog("close", 0, lambda reason, count: None)
+
+    def overflow(self, reason: str) -> None:
+        return None
+
+
+NOBODY = Nobody()
+
+
 class Outbox:
     """The frames of one connection, bounded in bytes."""
 
@@ -73,7 +86,7 @@ class Outbox:
     )
 
     def __init__(self, owner: Owner, flusher: Flusher) -> None:
-        self._owner = owner
+        self._owner: Owner = owner
         self._flusher = flusher
         self._frames: list[bytes] = []
         self._size = 0
@@ -195,6 +208,7 @@ class Outbox:
         self._frames = []
         self._size = 0
         self._wire = None
+        self._owner = NOBODY
         self._flusher.release(self)
         self._wake()
 

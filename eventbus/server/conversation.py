@@ -24,22 +24,29 @@ OPEN = ConnectionState.OPEN
 async def converse(connection: ClientConnection, wire: SocketWire | None) -> None:
     """Every message, and then the disconnect; without a wire the client had left before it was accepted."""
     bus = connection.socket.bus
+    task = asyncio.current_task()
+    assert task is not None
+    cancelled: asyncio.CancelledError | None = None
     try:
         if wire is not None:
             connection.accept(wire)
             if wire.interval:
                 bus.heartbeats.add(wire)
             await messages(connection, wire)
-    except asyncio.CancelledError:
-        if not connection.expired:
-            raise
-        forgive(connection, "message")
+    except asyncio.CancelledError as error:
+        if connection.expired:
+            forgive(connection, "message")
+        else:
+            # Cancelled by the bus at shutdown. The disconnect runs all the same.
+            task.uncancel()
+            cancelled = error
     except Exception:
         logger.exception("reading from a client failed", extra={"connection": connection.id})
-    finally:
-        connection.settle()
-        ending = bus.spawn_end(finish(connection, wire))
-        await asyncio.shield(ending)
+    connection.settle()
+    with bus.ending(task):
+        await finish(connection, wire)
+    if cancelled is not None:
+        raise cancelled
 
 
 async def messages(connection: ClientConnection, wire: SocketWire) -> None:
@@ -89,6 +96,8 @@ async def finish(connection: ClientConnection, wire: SocketWire | None) -> None:
         if connection.close_code is not None:
             code, reason = connection.close_code, connection.close_reason
         await lifecycle.disconnect(connection, code, reason)
+        if wire is not None:
+            wire.release()
 
 
 async def answer_close(connection: ClientConnection, wire: SocketWire) -> None:

@@ -27,7 +27,7 @@ class Inbox(WebSocketDataQueue):
 
     def __init__(self, wire: SocketWire) -> None:
         super().__init__(wire, LIMIT, loop=wire.loop)  # type: ignore[arg-type]
-        self._wire = wire
+        self._wire: SocketWire | None = wire
         self.closed = False
         """Whether messages are of no interest any more, because a close frame came or was sent."""
 
@@ -37,16 +37,21 @@ class Inbox(WebSocketDataQueue):
         if kind is TEXT or kind is BINARY:
             if not self.closed:
                 put(self, data, size)
-        else:
+        elif self._wire is not None:
             self._wire.control(kind, data[1], data[2])
 
     def set_exception(self, exc: BaseException, *args: Any) -> None:
         """Called by the reader for a frame that breaks the protocol: it reads nothing more."""
-        self._wire.failed = True
+        if self._wire is not None:
+            self._wire.failed = True
         super().set_exception(exc, *args)
 
     def feed_eof(self) -> None:
         """aiohttp's HTTP side says this when it lets go of the transport; the connection goes on."""
+
+    def release(self) -> None:
+        """Let go of the wire."""
+        self._protocol = self._wire = None  # type: ignore[assignment]
 
     def end(self) -> None:
         """Nothing more comes."""

@@ -10,8 +10,9 @@ from aiohttp import WSMsgType
 from aiohttp.http import WebSocketReader
 
 from ..connection import ClientConnection
-from ..events import CloseCode
+from ..events import CloseCode, ConnectionState
 from ..frames import PING, PONG, close_frame, frame
+from ..heartbeats import Beating
 from .inbox import Inbox
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ class SocketWire(asyncio.Protocol):
         "lost",
         "peer_close",
         "reader",
+        "slot",
         "transport",
     )
 
@@ -54,6 +56,7 @@ class SocketWire(asyncio.Protocol):
         self.connection = connection
         self.transport = transport
         self.interval = options.heartbeat or 0.0
+        self.slot: dict[Beating, None] | None = None
         self.inbox = Inbox(self)
         # One byte more: aiohttp refuses what is as long as its limit.
         self.reader = WebSocketReader(
@@ -90,7 +93,10 @@ class SocketWire(asyncio.Protocol):
         self.connection.client_left()
         if self._timer is not None:
             self._timer.cancel()
-        self.connection.socket.bus.part(self)
+        bus = self.connection.socket.bus
+        bus.heartbeats.remove(self)
+        bus.part(self)
+        self.release()
 
     def pause_writing(self) -> None:
         self._writing_paused = True
@@ -171,6 +177,11 @@ class SocketWire(asyncio.Protocol):
 
     def abort(self) -> None:
         self.transport.abort()
+
+    def release(self) -> None:
+        """Break the reference cycles, once neither the transport nor a reader of the inbox needs them."""
+        if self.lost and self.connection.state is ConnectionState.CLOSED:
+            self.inbox.release()
 
     # eventbus.heartbeats.Beating
 

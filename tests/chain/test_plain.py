@@ -1,0 +1,288 @@
+"""What can be seen to return a context needs no guard; whatever can't is named when it returns None."""
+
+# ruff: noqa: RET503, RET504
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from eventbus import Context, EventType, Middleware, Next, PluginFailed
+from eventbus.chain import Link, blamed, build
+from eventbus.chain.plain import returns_context
+from eventbus.context import Handshake, Request
+
+nothing: Any = None
+
+
+def context() -> Context:
+    handshake = Handshake(path="/", query=nothing, headers=nothing, cookies={}, remote=None)
+    return Context(Request("id", "public", EventType.MESSAGE, handshake), nothing, nothing, nothing)
+
+
+async def passing(ctx: Context, call_next: Next) -> Context:
+    return await call_next(ctx)
+
+
+async def before_and_after(ctx: Context, call_next: Next) -> Context:
+    ctx.extras["before"] = True
+    ctx = await call_next(ctx)
+    ctx.extras["after"] = True
+    return ctx
+
+
+async def branches(request: Context, rest: Next) -> Context:
+    if request.request.data == b"stop":
+        return request
+    if request.request.data == b"raise":
+        raise ValueError("stop")
+    try:
+        request = await rest(request)
+    except KeyError as error:
+        raise ValueError("no key") from error
+    else:
+        return request
+    finally:
+        request.extras["done"] = True
+
+
+async def with_functions_within(ctx: Context, call_next: Next) -> Context:
+    def note(ctx: str) -> str:
+        return ctx.upper()
+
+    async with contextlib.AsyncExitStack():
+        ctx.extras["note"] = note("x")
+        ctx.extras["all"] = [each for each in map(lambda value: value, "ab")]  # noqa: C416, C417
+    return await call_next(ctx)
+
+
+class Counting:
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def method(self, ctx: Context, call_next: Next) -> Context:
+        self.count += 1
+        return await call_next(ctx)
+
+    async def __call__(self, ctx: Context, call_next: Next) -> Context:
+        return await call_next(ctx)
+
+
+SEEN: list[Middleware] = [passing, before_and_after, branches, with_functions_within, Counting().method]
+
+
+@pytest.mark.parametrize("middleware", SEEN)
+def test_the_usual_forms_are_seen_to_return_a_context(middleware: Middleware) -> None:
+    assert returns_context(middleware)
+
+
+async def forgets(ctx: Context, call_next: Next) -> Any:
+    await call_next(ctx)
+
+
+async def forgets_in_a_branch(ctx: Context, call_next: Next) -> Any:
+    if ctx.request.data:
+        return ctx
+
+
+async def returns_nothing(ctx: Context, call_next: Next) -> Any:
+    return
+
+
+async def returns_another_variable(ctx: Context, call_next: Next) -> Any:
+    result = await call_next(ctx)
+    result = None  # type: ignore[assignment]
+    return result
+
+
+async def assigns_something_else(ctx: Context, call_next: Next) -> Any:
+    ctx = None  # type: ignore[assignment]
+    return ctx
+
+
+async def replaces_call_next(ctx: Context, call_next: Next) -> Any:
+    async def call_next(ctx: Context) -> Any:  # type: ignore[no-redef]
+        return None
+
+    return await call_next(ctx)
+
+
+async def swallows_in_a_with(ctx: Context, call_next: Next) -> Any:
+    with contextlib.suppress(ValueError):
+        raise ValueError
+        return await call_next(ctx)
+
+
+async def swallows_in_an_except(ctx: Context, call_next: Next) -> Any:
+    try:
+        raise ValueError
+    except ValueError:
+        pass
+
+
+async def loops(ctx: Context, call_next: Next) -> Any:
+    for _ in ():
+        return ctx
+
+
+async def unpacks(ctx: Context, call_next: Next) -> Any:
+    ctx, _ = None, None  # type: ignore[assignment]
+    return ctx
+
+
+async def walks_off(ctx: Context, call_next: Next) -> Any:
+    print([(ctx := None)][:0])  # type: ignore[assignment]
+    return ctx
+
+
+async def is_changed_from_within(ctx: Context, call_next: Next) -> Any:
+    def change() -> None:
+        nonlocal ctx
+        ctx = None  # type: ignore[assignment]
+
+    change()
+    return ctx
+
+
+async def binds_in_a_for(ctx: Context, call_next: Next) -> Any:
+    for ctx in [None]:  # type: ignore[assignment]  # noqa: B007
+        pass
+    return ctx
+
+
+async def binds_in_a_match(ctx: Context, call_next: Next) -> Any:
+    match [None]:
+        case [ctx]:  # type: ignore[misc]
+            pass
+    return ctx
+
+
+async def awaits_something_else(ctx: Context, call_next: Next) -> Any:
+    return await asyncio.sleep(0)
+
+
+async def returns_what_is_not_awaited(ctx: Context, call_next: Next) -> Any:
+    call_next(ctx).close()  # type: ignore[attr-defined]
+    return call_next
+
+
+def decorated(function: Middleware) -> Middleware:
+    @functools.wraps(function)
+    async def wrapper(ctx: Context, call_next: Next) -> Any:
+        await function(ctx, call_next)
+
+    return wrapper
+
+
+@decorated
+async def loses_it_in_a_decorator(ctx: Context, call_next: Next) -> Context:
+    return await call_next(ctx)
+
+
+class Forgetting:
+    async def __call__(self, ctx: Context, call_next: Next) -> Any:
+        await call_next(ctx)
+
+
+def plain_function(ctx: Context, call_next: Next) -> Any:
+    return asyncio.sleep(0)
+
+
+UNSEEN: list[Any] = [
+    forgets,
+    forgets_in_a_branch,
+    returns_nothing,
+    returns_another_variable,
+    assigns_something_else,
+    replaces_call_next,
+    swallows_in_a_with,
+    swallows_in_an_except,
+    loops,
+    unpacks,
+    walks_off,
+    is_changed_from_within,
+    binds_in_a_for,
+    binds_in_a_match,
+    awaits_something_else,
+    returns_what_is_not_awaited,
+    loses_it_in_a_decorator,
+    functools.partial(forgets),
+    Forgetting(),
+    plain_function,
+]
+
+
+@pytest.mark.parametrize("middleware", UNSEEN)
+async def test_what_returns_none_is_named_wherever_it_stands(middleware: Middleware) -> None:
+    assert not returns_context(middleware)
+    for links in (["a", "bad"], ["bad", "a"], ["a", "bad", "a"]):
+        chain = build([Link(name, middleware if name == "bad" else passing) for name in links])
+        with pytest.raises(PluginFailed) as caught:
+            await chain.call(context())
+        assert (caught.value.plugin, blamed(caught.value)) == ("bad", "bad")
+
+
+def from_text(source: str) -> Any:
+    """A function without a source file."""
+    space: dict[str, Any] = {}
+    exec(source, space)
+    return space["middleware"]
+
+
+def test_without_source_nothing_is_seen() -> None:
+    assert not returns_context(from_text("async def middleware(ctx, call_next):\n    return ctx"))
+    assert not returns_context(print)
+    assert not returns_context(None)
+
+
+def raising(where: str) -> Callable[[], Middleware]:
+    def make() -> Middleware:
+        async def middleware(ctx: Context, call_next: Next) -> Context:
+            if where == "before":
+                raise KeyError(where)
+            ctx = await call_next(ctx)
+            if where == "after":
+                raise KeyError(where)
+            return ctx
+
+        return middleware
+
+    return make
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+async def test_links_of_one_function_are_told_apart(where: str, place: int) -> None:
+    links = [Link(f"link{n}", raising(where if n == place else "")()) for n in range(3)]
+    with pytest.raises(KeyError) as caught:
+        await build(links).call(context())
+    assert blamed(caught.value) == f"link{place}"
+
+
+async def test_what_another_link_makes_of_an_exception_is_its_own() -> None:
+    async def translating(ctx: Context, call_next: Next) -> Context:
+        try:
+            return await call_next(ctx)
+        except KeyError as error:
+            raise ValueError("translated") from error
+
+    chain = build([Link("a", passing), Link("outer", translating), Link("inner", raising("before")())])
+    with pytest.raises(ValueError, match="translated") as caught:
+        await chain.call(context())
+    assert blamed(caught.value) == "outer"
+    assert blamed(caught.value.__cause__ or caught.value) == "inner"
+
+
+async def test_a_middleware_that_takes_too_little_is_named() -> None:
+    async def narrow(ctx: Context) -> Context:
+        return ctx
+
+    wrong: Any = narrow
+    with pytest.raises(TypeError) as caught:
+        await build([Link("a", passing), Link("narrow", wrong)]).call(context())
+    assert blamed(caught.value) == "narrow"
