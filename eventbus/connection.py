@@ -12,6 +12,7 @@ from .backlog import Backlog
 from .context import ConnectionDetails, Data, Handshake
 from .errors import ConnectionGone
 from .events import CloseCode, ConnectionState
+from .frames import Message, encode
 from .outbox import Outbox, Wire
 
 if TYPE_CHECKING:
@@ -95,7 +96,9 @@ class ClientConnection:
         )
 
     def send(self, data: Data) -> None:
-        if not self.outbox.send(data):
+        outbox = self.outbox
+        deflate = outbox.deflate
+        if not outbox.push(encode(data) if deflate is None else Message(data).compressed(deflate)):
             raise ConnectionGone(self.id, self.socket.name)
 
     async def drain(self) -> None:

@@ -310,15 +310,30 @@ class Bus(Protocol):
 class Context(msgspec.Struct, eq=False):
     """One event on its way through a chain.
 
-    `extras` is a dict for this event alone, for links to tell each other something.
+    `extras` is a dict for this event alone, for links to tell each other something. It and `response` are
+    made when they are first asked for: most messages need neither.
     """
 
     request: Request
     connection: Connection
     socket: Socket
     bus: Bus
-    response: Response = msgspec.field(default_factory=Response)
-    extras: dict[str, Any] = msgspec.field(default_factory=dict)
+    _response: Response | None = None
+    _extras: dict[str, Any] | None = None
+
+    @property
+    def response(self) -> Response:
+        """What the chain says to the handshake."""
+        if self._response is None:
+            self._response = Response()
+        return self._response
+
+    @property
+    def extras(self) -> dict[str, Any]:
+        """What links tell each other about this event."""
+        if self._extras is None:
+            self._extras = {}
+        return self._extras
 
 
 decode_json = msgspec.json.Decoder().decode

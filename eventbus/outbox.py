@@ -10,7 +10,6 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 from .backlog import Backlog, Label
-from .frames import Message, encode
 
 if TYPE_CHECKING:
     from .deflate import Deflate
@@ -107,11 +106,6 @@ class Outbox:
         """Bytes that have not left for the operating system yet."""
         waiting = self._wire.waiting() if self._wire is not None else 0
         return self._size + waiting + (self.backlog.size if self.backlog is not None else 0)
-
-    def send(self, data: str | bytes) -> bool:
-        """Encode a message for this client alone; False when it is gone. Raises TypeError for the data."""
-        frame = encode(data) if self.deflate is None else Message(data).compressed(self.deflate)
-        return self.push(frame)
 
     def push(self, frame: bytes, label: Label | None = None) -> bool:
         """Add one whole frame; never blocks. False when the outbox is shut."""

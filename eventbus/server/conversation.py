@@ -51,7 +51,9 @@ async def converse(connection: ClientConnection, wire: SocketWire | None) -> Non
 
 async def messages(connection: ClientConnection, wire: SocketWire) -> None:
     """Run the message chain for each message until either side ends the connection."""
-    read = wire.inbox.read
+    read, message, run, failed = wire.inbox.read, lifecycle.message, lifecycle.run, lifecycle.failed
+    socket = connection.socket
+    bus = socket.bus
     while True:
         try:
             kind, data, _ = await read()
@@ -65,14 +67,17 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
             return
         if connection.state is not OPEN:
             return
+        is_binary = kind is BINARY
         # aiohttp hands text over undecoded, so nobody has looked at its UTF-8 yet.
-        if kind is BINARY:
-            await lifecycle.message(connection, data, True)
-        elif data.isascii() or is_utf8(data):
-            await lifecycle.message(connection, data, False)
-        else:
+        if not is_binary and not data.isascii() and not is_utf8(data):
             fail(connection, wire, CloseCode.INVALID_TEXT, "invalid UTF-8")
             return
+        ctx = message(connection, data, is_binary)
+        chain = socket.chains.message
+        try:
+            await (run(socket, chain, ctx) if bus.observers else chain.call(ctx))
+        except (Exception, asyncio.CancelledError) as error:
+            failed(connection, ctx, error)
 
 
 def fail(connection: ClientConnection, wire: SocketWire, code: int, reason: str) -> None:

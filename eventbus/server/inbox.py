@@ -25,6 +25,8 @@ class Inbox(WebSocketDataQueue):
     one, and `aiohttp.EofStream` once nothing more comes.
     """
 
+    __slots__ = ("_wire", "closed")
+
     def __init__(self, wire: SocketWire) -> None:
         super().__init__(wire, LIMIT, loop=wire.loop)  # type: ignore[arg-type]
         self._wire: SocketWire | None = wire

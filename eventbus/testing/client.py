@@ -8,8 +8,8 @@ from typing import Any
 
 from .. import lifecycle
 from ..connection import ClientConnection
-from ..context import Context, Data, Request, decode_json
-from ..events import ConnectionState, EventType
+from ..context import Context, Data, decode_json
+from ..events import ConnectionState
 from ..frames import BINARY
 
 
@@ -91,10 +91,7 @@ class HarnessClient:
         assert connection.state is ConnectionState.OPEN, "the connection is closed"
         payload, binary = (data.encode(), False) if isinstance(data, str) else (bytes(data), True)
         socket = connection.socket
-        request = Request(
-            connection.id, socket.name, EventType.MESSAGE, connection.handshake, payload, binary
-        )
-        ctx = Context(request, connection, socket, socket.bus)
+        ctx = lifecycle.message(connection, payload, binary)
         result = await lifecycle.run(socket, socket.chains.message, ctx)
         # What was sent leaves with the next turn of the event loop.
         await asyncio.sleep(0)
