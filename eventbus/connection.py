@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from .backlog import Backlog
-from .context import ConnectionDetails, Data, Handshake
+from .context import ConnectionDetails, Data, Handshake, Identity
 from .errors import ConnectionGone
 from .events import CloseCode, ConnectionState
 from .frames import Message, encode
@@ -44,6 +44,7 @@ class ClientConnection:
         "expired",
         "handshake",
         "id",
+        "identity",
         "lost",
         "outbox",
         "since",
@@ -57,6 +58,7 @@ class ClientConnection:
         self.id = secrets.token_urlsafe(16)
         self.socket = socket
         self.handshake = handshake
+        self.identity: Identity | None = None
         self.state = ConnectionState.CONNECTING
         self.since = time.time()
         self.outbox = Outbox(self, socket.bus.flusher)

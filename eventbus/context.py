@@ -135,8 +135,25 @@ class Response(msgspec.Struct, eq=False):
         self.reason = reason
 
 
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """Who a connection belongs to, as a link of its connect chain found out."""
+
+    user: str
+    read: tuple[str, ...] | None = None
+    """Channels and patterns that the user may subscribe to; None says that the identity has no say in it."""
+    write: tuple[str, ...] | None = None
+    """Channels and patterns that the user may publish to; None as above."""
+    claims: Mapping[str, Any] = {}
+    """What else is known of the user."""
+    expires: float | None = None
+    """When this stops being true, in seconds since the epoch."""
+
+
 class Connection(Protocol):
     """One client on one socket."""
+
+    identity: Identity | None
+    """Who it belongs to. A link in connect sets it, the links behind it and every later event read it."""
 
     @property
     def id(self) -> str:
