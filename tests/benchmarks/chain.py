@@ -1,22 +1,22 @@
-"""What a chain of ten links costs for one event: `uv run python tests/benchmarks/chain.py`.
+"""What a chain of ten links costs for one event: `uv run --group bench python tests/benchmarks/chain.py`.
 
-Prints, in nanoseconds of CPU time, the median over rounds of: ten nested awaits written by hand (the floor),
-the chain as the bus runs it, and the chain with an exception passing through. No test times anything.
+Ten awaits nested by hand are the floor; pyperf measures them and the chain as the bus runs it, in several
+processes in alternation, and the ratio is printed at the end. No test times anything. The arguments are
+pyperf's: `--fast`, `-o FILE` and so on.
 """
 
 from __future__ import annotations
 
-import asyncio
-import statistics
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
+
+import pyperf
 
 from eventbus import Context, EventType, Middleware, Next
 from eventbus.chain import Link, build
 from eventbus.context import Handshake, Request
 
-LINKS, EVENTS, ROUNDS = 10, 20_000, 15
+LINKS = 10
 
 Event = Callable[[Context], Awaitable[Context]]
 
@@ -56,27 +56,16 @@ def event() -> Context:
     return Context(Request("id", "public", EventType.MESSAGE, handshake, b"x"), nothing, nothing, nothing)
 
 
-async def cost(call: Event) -> float:
-    """Nanoseconds of CPU time for one event."""
+def main() -> None:
+    """Measure both; only the process that collects the figures gets them, its workers get None."""
+    runner = pyperf.Runner(processes=10)
     ctx = event()
-    started = time.process_time_ns()
-    for _ in range(EVENTS):
-        await call(ctx)
-    return (time.process_time_ns() - started) / EVENTS
-
-
-async def main() -> None:
-    """Measure in alternation, print medians and the ratio."""
-    calls = {"by hand": by_hand(), "chain": build([Link(f"l{i}", passing()) for i in range(LINKS)]).call}
-    costs: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
-            costs[name].append(await cost(call))
-    medians = {name: statistics.median(values) for name, values in costs.items()}
-    for name, value in medians.items():
-        print(f"{name:<8} {value:8.0f} ns an event, {value / LINKS:6.0f} ns a link")
-    print(f"ratio    {medians['chain'] / medians['by hand']:8.2f}")
+    floor = runner.bench_async_func(f"{LINKS} awaits by hand", by_hand(), ctx)
+    chain = build([Link(f"l{number}", passing()) for number in range(LINKS)])
+    bench = runner.bench_async_func(f"{LINKS} links", chain.call, ctx)
+    if floor is not None and bench is not None and not runner.args.worker:
+        print(f"ratio {bench.median() / floor.median():.2f}")
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
