@@ -70,10 +70,13 @@ def plan_plugins(
             if plugin.has(f"eventbus_{event}"):
                 link = planner.link(plugin, event, (plugin.name,), options)
                 links[event].extend([link] if link is not None else [])
+    kept: frozenset[str] | None = None
     for event in EventType:
-        planner.placements(
-            [(plugin, (plugin.name,)) for plugin, _ in plugins if plugin.has(f"eventbus_{event}")]
+        lasting = planner.placements(
+            [(plugin, (plugin.name,)) for plugin, _ in plugins if plugin.has(f"eventbus_{event}")], kept
         )
+        # Connect is the first: what it provides may hold for the events after it.
+        kept = lasting if kept is None else kept
     chains = Chains()
     for event in EventType:
         chains = chains.replaced(event, build(links[event]))

@@ -23,9 +23,12 @@ def socket_chains(
 ) -> Chains:
     """The three chains of a socket; its routes hang on the message chain."""
 
+    kept: frozenset[str] | None = None
+
     def links_of(
         event: EventType, entries: Sequence[LinkConfig], before: Sequence[LinkConfig] = ()
     ) -> list[Link]:
+        nonlocal kept
         links: list[Link] = []
         places: list[tuple[Plugin, KeyPath]] = []
         for entry in (*before, *entries):
@@ -56,9 +59,13 @@ def socket_chains(
             link = planner.link(plugin, event, entry.path, options) if fine else None
             if link is not None:
                 links.append(link)
-        planner.placements(places)
+        lasting = planner.placements(places, kept)
+        if event is EventType.CONNECT:
+            kept = lasting
         return links
 
+    # First, as what it provides may hold for the other chains.
+    connect_links = links_of(EventType.CONNECT, socket.connect or ())
     message = socket.message or ()
     routed: dict[str, Chain] = {}
     if socket.routes is not None:
@@ -72,7 +79,7 @@ def socket_chains(
     else:
         message_chain = build(message_links)
     return Chains(
-        connect=build(links_of(EventType.CONNECT, socket.connect or ())),
+        connect=build(connect_links),
         message=message_chain,
         disconnect=build(links_of(EventType.DISCONNECT, socket.disconnect or ())),
         routes=routed,

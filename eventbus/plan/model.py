@@ -101,6 +101,12 @@ def socket_options(socket: SocketConfig) -> SocketOptions:
         slow_client=socket.slow_client,
         gap_message=socket.gap_message,
         keep_latest=socket.keep_latest,
+        max_subscriptions=socket.max_subscriptions,
+        max_messages=socket.max_messages,
+        max_bytes=socket.max_bytes,
+        connect_timeout=socket.connect_timeout,
+        message_timeout=socket.message_timeout,
+        disconnect_timeout=socket.disconnect_timeout,
         compression=compression(socket.compression),
     )
 

@@ -16,6 +16,9 @@ from ..hookspecs import Placement
 from ..host import Host, Installed, Plugin, load_entry_point
 from .model import Bound, Observers
 
+LASTING = frozenset({"identity"})
+"""What a link of the connect chain provides for every later event too, as the connection itself keeps it."""
+
 
 class Planner:
     """Builds a plan out of a configuration; what is wrong collects in `findings`."""
@@ -100,10 +103,16 @@ class Planner:
         line, _ = self.document.position(path)
         return f"{self.document.file}:{line}"
 
-    def placements(self, chain: Sequence[tuple[Plugin, KeyPath]]) -> None:
-        """Hold the order of a chain to what its plugins ask: `after`, `needs`, `provides`."""
+    def placements(
+        self, chain: Sequence[tuple[Plugin, KeyPath]], kept: frozenset[str] | None = None
+    ) -> frozenset[str]:
+        """Hold the order of a chain to what its plugins ask: `after`, `needs`, `provides`.
+
+        Returns what holds for the later events of a connection, if this is the connect chain. For the chains
+        of those, `kept` is what it returned, and nothing else counts for what lasts.
+        """
         names = [plugin.name for plugin, _ in chain]
-        provided: set[str] = set()
+        provided: set[str] = set(kept or ())
         for index, (plugin, path) in enumerate(chain):
             if not plugin.has("eventbus_placement"):
                 continue
@@ -119,10 +128,11 @@ class Planner:
             for other in sorted(placement.after & set(names[index + 1 :])):
                 self.report(path, f"{plugin.name!r} must come after {other!r}", "move it down the list")
             for need in sorted(placement.needs - provided):
-                self.report(
-                    path, f"{plugin.name!r} needs {need!r}, which nothing before it in the chain provides"
-                )
-            provided |= placement.provides
+                here = kept is None or need not in LASTING
+                who = "nothing before it in the chain" if here else "nothing in the connect chain"
+                self.report(path, f"{plugin.name!r} needs {need!r}, which {who} provides")
+            provided |= placement.provides if kept is None else placement.provides - LASTING
+        return frozenset(provided & LASTING)
 
     def observers(self, plugins: Iterable[Bound]) -> Observers:
         """The observers of all plugins; what can't be called is a finding."""

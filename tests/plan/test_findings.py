@@ -77,6 +77,68 @@ def test_what_a_plugin_needs_has_to_be_provided_before_it(project: Project) -> N
     assert project.run("check").returncode == 0
 
 
+CONNECTS = GOOD.replace("eventbus_message", "eventbus_connect")
+LEAVES = GOOD.replace("eventbus_message", "eventbus_disconnect")
+
+
+def chains(connect: str, message: str = "[]", disconnect: str = "[]", more: str = "") -> str:
+    """A socket with those chains, on lines 2, 3 and 4."""
+    lists = f"connect = {connect}\nmessage = {message}\ndisconnect = {disconnect}"
+    return f"[sockets.public]\n{lists}\n{more}"
+
+
+def known(project: Project) -> None:
+    """Plugins that say who a connection is, in connect or in message, and some that want to know."""
+    asks, says = "needs=frozenset({'identity'})", "provides=frozenset({'identity'})"
+    placement = "\n@hookimpl\ndef eventbus_placement():\n    return Placement({})\n"
+    project.plugin("login", CONNECTS + placement.format(says))
+    project.plugin("early", CONNECTS + placement.format(asks))
+    project.plugin("late", GOOD + placement.format(says))
+    project.plugin("mine", GOOD + placement.format(asks))
+    project.plugin("bye", LEAVES + placement.format(asks))
+
+
+def test_an_identity_of_the_connect_chain_is_there_in_the_later_chains(project: Project) -> None:
+    known(project)
+    routes = '[sockets.public.routes]\nkey = "type"\njoin = ["mine"]\n'
+    project.config(chains('["login", "early"]', '["mine"]', '["bye"]', routes))
+    done = project.run("check")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_without_one_each_chain_that_needs_it_has_a_finding(project: Project) -> None:
+    known(project)
+    routes = '[sockets.public.routes]\nkey = "type"\njoin = ["mine"]\n'
+    said = findings(project, chains("[]", '["mine"]', '["bye"]', routes))
+    why = "needs 'identity', which nothing in the connect chain provides"
+    assert f"FILE:3:12: sockets.public.message[0]: 'mine' {why}" in said
+    assert f"FILE:4:15: sockets.public.disconnect[0]: 'bye' {why}" in said
+    assert f"FILE:7:9: sockets.public.routes.join[0]: 'mine' {why}" in said
+
+
+def test_in_the_connect_chain_itself_the_order_counts(project: Project) -> None:
+    known(project)
+    said = findings(project, chains('["early", "login"]', '["mine"]'))
+    assert "FILE:2:12: sockets.public.connect[0]: 'early' needs 'identity', which nothing before it" in said
+    assert said.endswith("1 finding\n")
+
+
+def test_an_identity_of_the_message_chain_or_of_another_socket_does_not_count(project: Project) -> None:
+    known(project)
+    other = "[sockets.other]\nconnect = ['login']\nmessage = []\ndisconnect = []\n"
+    said = findings(project, chains("[]", '["late", "mine"]', more=other))
+    assert "FILE:3:20: sockets.public.message[1]: 'mine' needs 'identity', which nothing in the" in said
+
+
+def test_what_else_the_connect_chain_provides_is_for_itself_alone(project: Project) -> None:
+    project.plugin(
+        "login", placed("provides=frozenset({'cart'})").replace("eventbus_message", "eventbus_connect")
+    )
+    project.plugin("mine", placed("needs=frozenset({'cart'})"))
+    said = findings(project, chains('["login"]', '["mine"]'))
+    assert "FILE:3:12: sockets.public.message[0]: 'mine' needs 'cart', which nothing before it in" in said
+
+
 def test_after_is_checked_against_the_list(project: Project) -> None:
     project.plugin("late", placed("after=frozenset({'early', 'absent'})"))
     project.plugin("early", GOOD)

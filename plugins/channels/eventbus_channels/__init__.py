@@ -7,7 +7,7 @@ import msgspec
 from eventbus import Context, Middleware, Next, hookimpl, is_pattern
 
 from .frames import BadFrame, Frame, ack, error, message, parse
-from .patterns import Patterns, check_pattern
+from .patterns import Patterns, check_pattern, may_read, may_write
 
 MAX_CHANNEL_BYTES = 256
 
@@ -82,14 +82,15 @@ class Protocol:
                 "forbidden", "you may subscribe to single channels only, not to patterns", frame.id
             )
         try:
-            if not self.readable.match(channel, ctx.connection.id):
+            connection = ctx.connection
+            if not (self.readable.match(channel, connection.id) and may_read(connection.identity, channel)):
                 what = "everything that this pattern fits" if pattern else "this channel"
                 raise BadFrame("forbidden", f"you may not read {what}", frame.id)
-            channels = ctx.connection.channels
+            channels = connection.channels
             if channel not in channels and len(channels) >= self.options.max_subscriptions:
                 limit = self.options.max_subscriptions
                 raise BadFrame("too_many_subscriptions", f"at most {limit} channels at a time", frame.id)
-            await ctx.connection.subscribe(channel)
+            await connection.subscribe(channel)
         except ValueError:
             # The name was looked at before: only a pattern can still be wrong.
             why = "a pattern has at most 32 segments, none of them empty, and '>' comes last"
@@ -109,9 +110,10 @@ class Protocol:
             raise BadFrame("bad_frame", "publish needs data", frame.id)
         if is_pattern(channel):
             raise BadFrame("bad_channel", "this is a pattern; publish to a single channel", frame.id)
-        if not self.writable.match(channel, ctx.connection.id):
+        connection = ctx.connection
+        if not (self.writable.match(channel, connection.id) and may_write(connection.identity, channel)):
             raise BadFrame("forbidden", "you may not write to this channel", frame.id)
-        exclude = () if self.options.echo else (ctx.connection.id,)
+        exclude = () if self.options.echo else (connection.id,)
         await ctx.socket.publish(channel, message(channel, frame.data), exclude=exclude)
 
 

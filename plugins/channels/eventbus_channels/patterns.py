@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from eventbus import covers, is_pattern
+from eventbus import Identity, covers, is_pattern
 
 ID = "{id}"
 
@@ -38,3 +38,29 @@ class Patterns:
         if self.everything and not is_pattern(name):
             return True
         return any(covers(pattern.replace(ID, connection_id), name) for pattern in self.patterns)
+
+
+def may_read(identity: Identity | None, name: str) -> bool:
+    """Whether the identity, if there is one that says so, allows a subscription to a channel or pattern."""
+    return identity is None or allowed(identity.read, name)
+
+
+def may_write(identity: Identity | None, name: str) -> bool:
+    """Whether the identity, if there is one that says so, allows publishing to a channel."""
+    return identity is None or allowed(identity.write, name)
+
+
+def allowed(patterns: tuple[str, ...] | None, name: str) -> bool:
+    """Whether one of the patterns covers the name; None is no restriction, an empty tuple allows nothing.
+
+    Here no part of a pattern stands for the connection's id: an identity is of a user, not of a connection.
+    """
+    return patterns is None or any(safely_covers(pattern, name) for pattern in patterns)
+
+
+def safely_covers(pattern: str, name: str) -> bool:
+    """Whether the pattern covers the name; one that can't be meant covers nothing."""
+    try:
+        return covers(pattern, name)
+    except ValueError:
+        return False
