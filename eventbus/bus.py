@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -16,10 +15,14 @@ from .connection import ClientConnection
 from .errors import EventBusError, RegistrationError
 from .events import CloseCode
 from .flusher import Flusher
+from .gate import Gate
 from .heartbeats import Heartbeats
 from .hookspecs import Outcome
+from .journal import Journal
 from .lifespans import Lifespans
-from .outbox import Wire
+from .node import this_node
+from .recovery import Recovery
+from .shutdown import Shutdown
 from .sockets import BusSocket
 from .store.collection import Collection
 from .store.protocol import Store
@@ -33,8 +36,8 @@ SWEEP_INTERVAL = 0.25
 OUTBOX_CEILING = 268_435_456
 """Bytes that may wait for all slow clients of a process together, unless the configuration says otherwise."""
 
-PARTING = 1.0
-"""Seconds that clients have at shutdown to answer the close frame."""
+PROBE_SPACE = "eventbus:probe"
+"""A space that has no channels: what is published there only says that the broker brought it."""
 
 DEFAULT_STORE = Path("eventbus.sqlite3")
 
@@ -54,6 +57,7 @@ class CoreBus:
         self.dropped: Counter[tuple[str, str]] = Counter()
         """Messages that slow clients did not get, by socket and reason."""
         self.flusher = Flusher(OUTBOX_CEILING)
+        self.gate = Gate()
         self.heartbeats = Heartbeats()
         self.connecting: set[ClientConnection] = set()
         """Connections whose connect chain runs."""
@@ -61,18 +65,22 @@ class CoreBus:
         """`ws://host:port`, once the server listens."""
         self.configured = False
         """Whether the chains come from a configuration file."""
-        self.draining = False
-        """Whether new connections are refused, because the bus is about to stop."""
-        self.shutdown_grace = 10.0
+        self.shutdown = Shutdown(self.connections)
+        self.handshake_timeout = 10.0
+        """Seconds that a client has to send the head of its request."""
+        self.probes: dict[str, asyncio.Event] = {}
+        """What is set when a publication to a channel of `PROBE_SPACE` comes back through the broker."""
+        self.node_name = ""
+        """What this node is called in logs; by default the name of the machine."""
+        self.journaling = True
+        """Whether connections are written down, so that a crash leaves none without a disconnect."""
         self.lifespans = Lifespans()
         self._store = store
         self._spaces: dict[str, Channels] = {}
         self._topics: dict[str, Topic] = {}
+        self._journal: Journal | None = None
         self._exit: AsyncExitStack | None = None
         self._sweep: asyncio.TimerHandle | None = None
-        self._lingering: set[Wire] = set()
-        self._parted: asyncio.Event | None = None
-        self._ending: set[asyncio.Task[object]] = set()
 
     def socket(self, name: str, *, path: str | None = None, space: str | None = None) -> BusSocket:
         """The socket of that name; the same object every time. It is made when it is first named with a path.
@@ -130,9 +138,39 @@ class CoreBus:
             stack.push_async_callback(self._close_topics)
             stack.push_async_callback(self.lifespans.stop)
             await self.lifespans.start()
-            self.draining = False
+            if self.journaling:
+                await self._start_journal(stack)
+            self.shutdown.begun = False
             self._exit = stack.pop_all()
         self._schedule_sweep()
+
+    async def _start_journal(self, stack: AsyncExitStack) -> None:
+        node = await asyncio.to_thread(this_node, self.node_name)
+        self._journal = Journal(self.store, node)
+        await self._journal.start()
+        stack.push_async_callback(self._journal.stop, self.shutdown.grace)
+        recovery = Recovery(self, self._journal, self._fenced)
+        recovery.start()
+        stack.push_async_callback(recovery.stop)
+
+    async def enter(self, connection: ClientConnection) -> None:
+        """Write an accepted connection down, if it has a disconnect chain to miss. Raises StoreError."""
+        if self._journal is not None and connection.socket.chains.disconnect.links:
+            await self._journal.enter(connection)
+
+    def strike(self, connection: ClientConnection) -> None:
+        """The disconnect chain of a connection that was written down has ended."""
+        if self._journal is not None:
+            self._journal.strike(connection)
+
+    def _fenced(self) -> None:
+        """Another node took this one for dead and has run its disconnects: they must not run twice."""
+        logger.error("another node took this one for dead: its connections are closed")
+        for connection in self.connections():
+            connection.reaped = connection.journaled
+            connection.journaled = False
+            if connection.sendable and connection.wire is not None:
+                connection.begin_close(CloseCode.SERVICE_RESTART, "connection lost to another node")
 
     async def stop(self) -> None:
         """End every connection, leave the lifespans in reverse, stop broker and store."""
@@ -146,81 +184,24 @@ class CoreBus:
                 self._sweep.cancel()
 
     async def drain(self) -> None:
-        """Refuse new connections, close the open ones with 1001, and wait until every disconnect has run.
+        """Refuse new connections, close the open ones, and wait until every disconnect has run."""
+        await self.shutdown.run()
 
-        A handler still at work after the grace is cancelled; its disconnect runs all the same.
-        """
-        self.draining = True
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self.shutdown_grace
-        # Again until there is none: a connection that is accepted meanwhile gets a task of its own.
-        while tasks := self._close_all():
-            _, late = await asyncio.wait(tasks, timeout=max(deadline - loop.time(), 0))
-            if not late:
-                continue
-            at_work = late - self._ending
-            if at_work:
-                logger.warning("shutdown: %d handlers were still at work and are cancelled", len(at_work))
-            for task in at_work:
-                task.cancel()
-            await self._end(late)
-            break
-        await self._part()
-
-    async def _end(self, tasks: set[asyncio.Task[object]]) -> None:
-        """Give the disconnect chains the grace once more, and cancel those that don't end then."""
-        _, late = await asyncio.wait(tasks, timeout=self.shutdown_grace)
-        if late:
-            logger.error("shutdown: %d disconnect chains did not end and are cancelled", len(late))
-            for task in late:
-                task.cancel()
-            await asyncio.wait(late, timeout=self.shutdown_grace)
-
-    def linger(self, wire: Wire) -> None:
-        """A close frame was written, and the client has to answer it."""
-        self._lingering.add(wire)
-
-    def part(self, wire: Wire) -> None:
-        """The transport has ended."""
-        self._lingering.discard(wire)
-        if not self._lingering and self._parted is not None:
-            self._parted.set()
-
-    async def _part(self) -> None:
-        """Give the clients a moment to answer the close frame; those that don't are cut off."""
-        if self._lingering:
-            self._parted = asyncio.Event()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._parted.wait(), PARTING)
-        for wire in self._lingering:
-            wire.abort()
-
-    def _close_all(self) -> set[asyncio.Task[object]]:
-        """Begin to close what is open; the tasks of all connections."""
-        tasks = set()
-        for connection in self.connections():
-            if connection.sendable and connection.wire is not None:
-                connection.begin_close(CloseCode.GOING_AWAY, "server shutdown")
-            if connection.task is not None and not connection.task.done():
-                tasks.add(connection.task)
-        tasks.discard(asyncio.current_task())
-        return tasks
+    @property
+    def draining(self) -> bool:
+        """Whether new connections are refused, because the bus is about to stop."""
+        return self.shutdown.begun
 
     def connections(self) -> list[ClientConnection]:
         """Every connection of every socket on this node."""
         return [c for socket in self.sockets.values() for c in socket.connections.values()]
 
-    @contextlib.contextmanager
-    def ending(self, task: asyncio.Task[object]) -> Iterator[None]:
-        """The task runs the end of its connection, which a shutdown gives a time of its own."""
-        self._ending.add(task)
-        try:
-            yield
-        finally:
-            self._ending.discard(task)
-
     def _deliver(self, publication: Publication) -> None:
-        self.channels(publication.space).deliver(publication)
+        channels = self._spaces.get(publication.space)
+        if channels is not None:
+            channels.deliver(publication)
+        elif publication.space == PROBE_SPACE and (probe := self.probes.get(publication.channel)) is not None:
+            probe.set()
 
     async def _close_topics(self) -> None:
         for topic in self._topics.values():
@@ -231,8 +212,18 @@ class CoreBus:
         self._sweep = loop.call_later(SWEEP_INTERVAL, self._look_for_lost)
 
     def _look_for_lost(self) -> None:
-        """Tell the connections whose client went while the connect chain ran; aiohttp would not."""
+        """Tell the connections whose client went while the connect chain ran, which aiohttp would not.
+
+        And hold the message chains to their time: no message needs a timer for that.
+        """
         for connection in self.connecting:
             if connection.lost is not None and connection.lost():
                 connection.client_left()
+        loop = asyncio.get_running_loop()
+        if self.gate.limits.memory:
+            # It reads a file of the kernel's, which the event loop does not do.
+            loop.run_in_executor(None, self.gate.look)
+        now = loop.time()
+        for socket in self.sockets.values():
+            socket.watch(now)
         self._schedule_sweep()

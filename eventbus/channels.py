@@ -63,5 +63,16 @@ class Channels:
                 count += 1
         return count
 
+    @property
+    def patterns(self) -> int:
+        """How many patterns are subscribed to."""
+        return self._audiences.patterns
+
+    @property
+    def subscriptions(self) -> int:
+        """How many subscriptions there are to channels and patterns together."""
+        return self._audiences.subscriptions
+
     def __len__(self) -> int:
+        """How many channels and patterns are subscribed to."""
         return len(self._audiences)

@@ -6,11 +6,11 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .backlog import Backlog
 from .context import ConnectionDetails, Data, Handshake, Identity
-from .errors import ConnectionGone
+from .errors import ConnectionGone, LimitReached
 from .events import CloseCode, ConnectionState
 from .frames import Message, encode
 from .outbox import Outbox, Wire
@@ -39,18 +39,26 @@ class ClientConnection:
         "_channels",
         "_closer",
         "_grace",
+        "_session",
         "close_code",
         "close_reason",
         "expired",
         "handshake",
         "id",
         "identity",
+        "journaled",
         "lost",
         "outbox",
+        "overdue",
+        "reaped",
+        "retiring",
         "since",
         "socket",
         "state",
         "task",
+        "turn",
+        "user",
+        "watched",
         "wire",
     )
 
@@ -59,6 +67,8 @@ class ClientConnection:
         self.socket = socket
         self.handshake = handshake
         self.identity: Identity | None = None
+        self.user: str | None = None
+        """Whose connection it is counted as."""
         self.state = ConnectionState.CONNECTING
         self.since = time.time()
         self.outbox = Outbox(self, socket.bus.flusher)
@@ -72,13 +82,32 @@ class ClientConnection:
         """Its handler hung longer than the grace allows, and was cancelled."""
         self.close_code: int | None = None
         self.close_reason = ""
+        self.turn = 0
+        """Counts up when a message begins to be handled, and when it has been: odd says busy."""
+        self.watched = (0, 0.0)
+        """The turn that the watch saw last, and when it first saw it, on the loop's clock."""
+        self.overdue = False
+        """Its message chain took too long, and was cancelled."""
+        self.retiring: tuple[int, str] | None = None
+        """Close code and reason for when the message that is handled has been."""
+        self.reaped = False
+        """Another node has run its disconnect already, because this one seemed to be dead."""
+        self.journaled = False
+        """Whether the journal holds it."""
         self._channels: set[str] | None = None
+        self._session: dict[str, Any] | None = None
         self._closer: asyncio.Task[None] | None = None
         self._grace: asyncio.TimerHandle | None = None
 
     @property
     def channels(self) -> Collection[str]:
         return frozenset(self._channels or ())
+
+    @property
+    def session(self) -> dict[str, Any]:
+        if self._session is None:
+            self._session = {}
+        return self._session
 
     @property
     def sendable(self) -> bool:
@@ -117,6 +146,9 @@ class ClientConnection:
     async def subscribe(self, channel: str) -> None:
         if not self.sendable:
             raise ConnectionGone(self.id, self.socket.name)
+        most = self.socket.options.max_subscriptions
+        if most and self._channels and len(self._channels) >= most and channel not in self._channels:
+            raise LimitReached(f"a connection of {self.socket.name!r} has {most} subscriptions at most")
         name = self.socket.channels.subscribe(channel, self)
         if self._channels is None:
             self._channels = set()
@@ -131,7 +163,7 @@ class ClientConnection:
         """The handshake is done: what was sent so far leaves first, and then the close, if there was one."""
         self.wire = wire
         self.lost = None
-        self.socket.bus.connecting.discard(self)
+        self.count()
         if self.state is ConnectionState.CONNECTING:
             self.state = ConnectionState.OPEN
         self.outbox.open(wire)
@@ -139,6 +171,22 @@ class ClientConnection:
             self.begin_close(CloseCode.GOING_AWAY, "server shutdown")
         elif self.state is ConnectionState.CLOSING:
             self._say_close(wire)
+
+    def count(self) -> None:
+        """It is accepted, and so counts as its user's."""
+        bus = self.socket.bus
+        if self not in bus.connecting:
+            return
+        bus.connecting.discard(self)
+        self.user = self.identity.user if self.identity is not None else None
+        bus.gate.settle(self.user)
+
+    def retire(self, code: int, reason: str) -> None:
+        """Close it, but let the message that is handled come to its end and be answered."""
+        if self.turn & 1:
+            self.retiring = (code, reason)
+        else:
+            self.begin_close(code, reason)
 
     def begin_close(self, code: int, reason: str) -> None:
         """Nothing more can be sent; what was sent leaves, and then a close frame."""
@@ -184,6 +232,19 @@ class ClientConnection:
     def _expire(self) -> None:
         self.expired = True
         if self.task is not None:
+            self.task.cancel()
+
+    def watch(self, now: float, allowed: float) -> None:
+        """Cancel the message chain if it has run for longer than `allowed` seconds."""
+        turn, since = self.watched
+        if turn != self.turn:
+            self.watched = (self.turn, now)
+            if self.overdue and self.task is not None:
+                # The handler swallowed its cancelling and came to an end all the same.
+                self.overdue = False
+                self.task.uncancel()
+        elif turn & 1 and now - since >= allowed and not self.overdue and self.task is not None:
+            self.overdue = True
             self.task.cancel()
 
     def settle(self) -> None:

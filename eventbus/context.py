@@ -67,7 +67,14 @@ class Request(msgspec.Struct, eq=False):
     is_binary: bool = False
     close_code: int | None = None
     close_reason: str = ""
+    recovered: bool = False
+    """Whether this is the disconnect of a connection whose node died: only its journal is left of it."""
     _json: Any = UNPARSED
+
+    @property
+    def event_id(self) -> str:
+        """The same whenever this connect or disconnect is handled: after a second crash it may come again."""
+        return f"{self.connection_id}/{self.event}"
 
     @property
     def text(self) -> str:
@@ -77,7 +84,10 @@ class Request(msgspec.Struct, eq=False):
     def json(self) -> Any:
         """The payload as JSON (RFC 8259), parsed once. Raises ValueError where it is none."""
         if self._json is UNPARSED:
-            self._json = decode_json(self.data)
+            try:
+                self._json = decode_json(self.data)
+            except RecursionError:
+                raise ValueError("the JSON is nested too deeply") from None
         return self._json
 
     @property
@@ -156,6 +166,14 @@ class Connection(Protocol):
     """Who it belongs to. A link in connect sets it, the links behind it and every later event read it."""
 
     @property
+    def session(self) -> dict[str, Any]:
+        """What links keep of this connection from event to event, on its node, as JSON-ready values.
+
+        As it is when the connect chain ends, it is in the journal: the disconnect after a crash sees that.
+        """
+        ...
+
+    @property
     def id(self) -> str:
         """Unique over all nodes and time, and unguessable: 128 random bits."""
         ...
@@ -184,8 +202,8 @@ class Connection(Protocol):
         """From now on get what is published to the channel. Twice is once.
 
         `orders.*` and `orders.>` are patterns: one token in place of `*`, one or more in place of `>`. A
-        message comes once, however many of the subscriptions match. Raises ConnectionGone, or ValueError
-        for the name.
+        message comes once, however many of the subscriptions match. Raises ConnectionGone, ValueError for
+        the name, or LimitReached.
         """
         ...
 

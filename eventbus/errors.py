@@ -9,6 +9,7 @@ EventBusError
 │   ├── PluginBroken       installed, but it can't be loaded or used
 │   └── PluginFailed       raised in a link: carries plugin, socket, event, connection
 ├── Reject                 refuse a connection, with an HTTP status and a reason
+├── LimitReached           more subscriptions than a connection may have
 ├── ConnectionGone         the id was closed, refused, belongs to another socket, or never was
 └── StoreError
     ├── NotFound           no such document
@@ -107,6 +108,10 @@ class Reject(EventBusError):
         self.status = status
         self.reason = reason
         super().__init__(f"{status} {reason}".rstrip())
+
+
+class LimitReached(EventBusError, ValueError):
+    """More than the configuration allows."""
 
 
 class ConnectionGone(EventBusError):

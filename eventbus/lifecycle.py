@@ -15,11 +15,12 @@ import asyncio
 import dataclasses
 import logging
 import time
+from collections.abc import Awaitable
 
 from .chain import Chain, blamed
 from .connection import ClientConnection
 from .context import Context, Request
-from .errors import ConnectionGone, PluginFailed, Reject
+from .errors import ConnectionGone, EventBusError, PluginFailed, Reject
 from .events import CloseCode, ConnectionState, EventType
 from .hookspecs import Outcome
 from .sockets import BusSocket
@@ -38,6 +39,10 @@ class Refusal:
     reason: str
 
 
+class Overdue(EventBusError):
+    """A chain took longer than its socket allows."""
+
+
 async def connect(connection: ClientConnection) -> Refusal | None:
     """Run the connect chain; None says accepted. A refused connection is forgotten when this returns."""
     socket = connection.socket
@@ -50,13 +55,18 @@ async def connect(connection: ClientConnection) -> Refusal | None:
     refusal: Refusal | None = None
     accepted = False
     try:
-        result = await run(socket, socket.chains.connect, ctx)
+        result = await within(
+            socket.options.connect_timeout, run(socket, socket.chains.connect, ctx), "connect_timeout"
+        )
         response = result.response
         if not response.success:
             refusal = Refusal(response.status, response.reason)
         accepted = refusal is None
     except Reject as reject:
         refusal = Refusal(reject.status, reject.reason)
+    except Overdue as error:
+        log_failure(socket, ctx, error)
+        refusal = Refusal(503, "")
     except asyncio.CancelledError as error:
         if really_cancelled():
             raise
@@ -84,7 +94,15 @@ def message(connection: ClientConnection, data: bytes, is_binary: bool) -> Conte
 def failed(connection: ClientConnection, ctx: Context, error: BaseException) -> None:
     """A message chain failed: logs it, and does what `on_error` says. Raises it if the task is cancelled."""
     if isinstance(error, asyncio.CancelledError) and really_cancelled():
-        raise error
+        if not connection.overdue:
+            raise error
+        task = asyncio.current_task()
+        assert task is not None
+        task.uncancel()
+        connection.overdue = False
+        allowed = connection.socket.options.message_timeout
+        overdue = Overdue(f"it took longer than message_timeout, {allowed:g} s, and was cancelled")
+        error = overdue.with_traceback(error.__traceback__)
     socket = connection.socket
     if isinstance(error, ConnectionGone) and error.connection_id == connection.id:
         # The client left while its message was handled: no fault of any plugin.
@@ -95,7 +113,9 @@ def failed(connection: ClientConnection, ctx: Context, error: BaseException) -> 
         connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
 
 
-async def disconnect(connection: ClientConnection, code: int, reason: str = "") -> None:
+async def disconnect(
+    connection: ClientConnection, code: int, reason: str = "", *, recovered: bool = False
+) -> None:
     """Run the disconnect chain, then forget the connection, whatever the chain did."""
     socket = connection.socket
     connection.state = ConnectionState.CLOSED
@@ -107,18 +127,46 @@ async def disconnect(connection: ClientConnection, code: int, reason: str = "") 
         connection.handshake,
         close_code=code,
         close_reason=reason,
+        recovered=recovered,
     )
     ctx = Context(request, connection, socket, socket.bus)
+    ended = False
     try:
-        await run(socket, socket.chains.disconnect, ctx)
+        if not connection.reaped:
+            await within(
+                socket.options.disconnect_timeout,
+                run(socket, socket.chains.disconnect, ctx),
+                "disconnect_timeout",
+            )
     except asyncio.CancelledError as error:
         log_failure(socket, ctx, error)
         if really_cancelled():
             raise
     except Exception as error:
         log_failure(socket, ctx, error)
+    else:
+        ended = True
     finally:
         socket.forget(connection)
+        if connection.journaled and (ended or not really_cancelled()):
+            socket.bus.strike(connection)
+
+
+async def within(seconds: float, chain: Awaitable[Context], option: str) -> Context:
+    """Await a chain for so many seconds at most, 0 for ever. Raises Overdue with the chain's traceback."""
+    if not seconds:
+        return await chain
+    deadline = asyncio.timeout(seconds)
+    try:
+        async with deadline:
+            return await chain
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        overdue = Overdue(f"it took longer than {option}, {seconds:g} s, and was cancelled")
+        # The cancelled link is in the traceback of the cancelling.
+        cause = error.__cause__ or error
+        raise overdue.with_traceback(cause.__traceback__) from None
 
 
 async def run(socket: BusSocket, chain: Chain, ctx: Context) -> Context:
@@ -172,14 +220,15 @@ def log_failure(socket: BusSocket, ctx: Context, error: BaseException) -> None:
     request = ctx.request
     plugin = blamed(error)
     socket.bus.failures[request.socket, str(request.event), plugin] += 1
-    what = str(error) if isinstance(error, PluginFailed) else f"{type(error).__name__}: {error}"
+    readable = isinstance(error, PluginFailed | Overdue)
+    what = str(error) if readable else f"{type(error).__name__}: {error}"
     logger.error(
         "%s chain of socket %s failed in %s: %s",
         request.event,
         request.socket,
         plugin or "the chain",
         what,
-        exc_info=None if isinstance(error, PluginFailed) else error,
+        exc_info=None if readable else error,
         extra={
             "socket": request.socket,
             "event": str(request.event),

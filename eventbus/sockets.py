@@ -46,6 +46,18 @@ class SocketOptions:
     keep_latest: tuple[str, ...] = ()
     """Channels, or patterns of channels, of which only the newest message per key waits for a slow client."""
     compression: Compression | None = None
+    max_subscriptions: int = 10_000
+    """Channels and patterns that a connection may subscribe to, 0 for any number."""
+    max_messages: int = 0
+    """Messages that a client may send within a second, 0 for any number."""
+    max_bytes: int = 0
+    """Bytes that a client may send within a second, 0 for any number."""
+    connect_timeout: float = 10.0
+    """How long the connect chain may take, 0 for ever."""
+    message_timeout: float = 60.0
+    """How long the message chain may take for one message, 0 for ever."""
+    disconnect_timeout: float = 30.0
+    """How long the disconnect chain may take, 0 for ever."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -87,6 +99,7 @@ class BusSocket:
         self.chains = Chains()
         self.channels: Channels = bus.channels(self.space)
         self.connections: dict[str, ClientConnection] = {}
+        self._next_watch = 0.0
         self._handlers: dict[EventType, Middleware] = {}
 
     def __repr__(self) -> str:
@@ -137,12 +150,27 @@ class BusSocket:
         connection = ClientConnection(self, handshake, lost)
         self.connections[connection.id] = connection
         self.bus.connecting.add(connection)
+        self.bus.gate.arrive(handshake.remote)
         return connection
+
+    def watch(self, now: float) -> None:
+        """Hold the message chains to their time; `now` is on the loop's clock."""
+        allowed = self.options.message_timeout
+        if allowed and now >= self._next_watch:
+            self._next_watch = now + min(allowed / 4, 1.0)
+            for connection in self.connections.values():
+                # Nearly all of them are idle.
+                if connection.turn & 1 or connection.overdue:
+                    connection.watch(now, allowed)
 
     def forget(self, connection: ClientConnection) -> None:
         """The connection was refused, or its disconnect chain has ended."""
-        self.connections.pop(connection.id, None)
-        self.bus.connecting.discard(connection)
+        if self.connections.pop(connection.id, None) is not None:
+            bus = self.bus
+            if connection in bus.connecting:
+                bus.connecting.discard(connection)
+                bus.gate.settle(None)
+            bus.gate.leave(connection.handshake.remote, connection.user)
         connection.end()
 
     def find(self, connection_id: str) -> ClientConnection:

@@ -86,8 +86,8 @@ class Server:
 
     @property
     def url(self) -> str:
-        """`http://127.0.0.1:PORT`."""
-        return self.wait_for(r"listening on http://[0-9.:]+").removeprefix("listening on ")
+        """`http://127.0.0.1:PORT`, or https."""
+        return self.wait_for(r"listening on https?://[0-9.:]+").removeprefix("listening on ")
 
     def reload(self, pattern: str = r"reloaded \(") -> str:
         """Send SIGHUP and wait until the log that follows matches; returns that part of the log."""

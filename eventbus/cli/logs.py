@@ -25,7 +25,8 @@ class TextFormatter(logging.Formatter):
             text += f" [{' '.join(fields)}]"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        return text.translate(CONTROL)
+        # Only the first line begins at the margin, so that nobody can make up another one.
+        return text.translate(CONTROL).replace("\n", "\n    ")
 
 
 class JsonFormatter(logging.Formatter):

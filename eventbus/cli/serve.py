@@ -24,4 +24,4 @@ def serve(arguments: argparse.Namespace) -> int:
     host = arguments.host or config.server.host
     port = config.server.port if arguments.port is None else arguments.port
     run(bus, host, port, Reloader(bus, path, config, made), watch=arguments.reload)
-    return 0
+    return 1 if bus.shutdown.was_cut else 0

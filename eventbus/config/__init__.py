@@ -12,25 +12,31 @@ from .model import (
     BackendConfig,
     CompressionConfig,
     Config,
+    HealthConfig,
     LinkConfig,
     LogConfig,
     RoutesConfig,
     ServerConfig,
     SocketConfig,
+    TlsConfig,
 )
 from .options import convert_options
 from .schema import json_schema
+from .secrets import Secret
 
 __all__ = [
     "BackendConfig",
     "CompressionConfig",
     "Config",
     "Document",
+    "HealthConfig",
     "LinkConfig",
     "LogConfig",
     "RoutesConfig",
+    "Secret",
     "ServerConfig",
     "SocketConfig",
+    "TlsConfig",
     "convert_options",
     "find_config",
     "json_schema",

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from typing import Any
 
 import msgspec
 
 from ..errors import ConfigError, Finding
 from .document import Document, read_document
 from .fields import convert_fields, not_a_table, unknown_key
-from .model import BackendConfig, Config, LogConfig, ServerConfig
+from .model import BackendConfig, Config, LogConfig
+from .server import parse_server
 from .sockets import parse_sockets
-from .wording import kind, quoted
+from .wording import kind
 
 TABLES = ("server", "sockets", "plugins", "broker", "store", "log")
-
-_Settings = TypeVar("_Settings", ServerConfig, LogConfig)
 
 
 def load(path: Path) -> Config:
@@ -35,11 +33,9 @@ def parse(document: Document) -> tuple[Config, list[Finding]]:
     not for running.
     """
     findings = [unknown_key(document, (key,), TABLES) for key in document.data if key not in TABLES]
-    server, found = _settings(document, "server", ServerConfig)
+    server, found = parse_server(document)
     findings += found
-    server, found = _check_url(document, server)
-    findings += found
-    log, found = _settings(document, "log", LogConfig)
+    log, found = _log(document)
     findings += found
     sockets, found = parse_sockets(document)
     findings += found
@@ -61,38 +57,13 @@ def parse(document: Document) -> tuple[Config, list[Finding]]:
     return config, sorted(findings, key=lambda finding: (finding.line, finding.column))
 
 
-def _settings(document: Document, name: str, type_: type[_Settings]) -> tuple[_Settings, list[Finding]]:
-    table = document.data.get(name, {})
+def _log(document: Document) -> tuple[LogConfig, list[Finding]]:
+    table = document.data.get("log", {})
     if not isinstance(table, dict):
-        return type_(), [not_a_table(document, (name,), table)]
-    types = {field.encode_name: field.type for field in msgspec.structs.fields(type_)}
-    values, findings = convert_fields(document, types, (name,), table)
-    return type_(**values), findings
-
-
-def _check_url(document: Document, server: ServerConfig) -> tuple[ServerConfig, list[Finding]]:
-    if server.url is None:
-        return server, []
-    mistake = _url_mistake(server.url)
-    if mistake:
-        finding = document.finding(("server", "url"), mistake, 'write it like "wss://chat.example.org"')
-        return msgspec.structs.replace(server, url=None), [finding]
-    return msgspec.structs.replace(server, url=server.url.rstrip("/")), []
-
-
-def _url_mistake(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return f"{quoted(url)} is not a URL"
-    if parts.scheme not in ("ws", "wss"):
-        return f"the URL starts with ws:// or wss://, got {quoted(url)}"
-    if not parts.hostname or port == 0 or any(character.isspace() for character in url):
-        return f"{quoted(url)} is not a URL"
-    if "?" in url or "#" in url or "@" in url:
-        return "the URL has no user, no query and no fragment"
-    return ""
+        return LogConfig(), [not_a_table(document, ("log",), table)]
+    types = {field.encode_name: field.type for field in msgspec.structs.fields(LogConfig)}
+    values, findings = convert_fields(document, types, ("log",), table)
+    return LogConfig(**values), findings
 
 
 def _plugins(document: Document) -> tuple[dict[str, dict[str, Any]], list[Finding]]:

@@ -9,12 +9,39 @@ from msgspec import Meta, Struct, field
 
 from .document import Document
 from .positions import KeyPath
+from .secrets import Secret
 
 MAX_SECONDS = 86400
 
 Bytes = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Duration = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 Text = Annotated[str, Meta(min_length=1)]
+
+
+HTTP_PATH = r"^/[^\s?#{}\x00-\x1f\x7f]*$"
+"""What the path of a socket or of a page looks like."""
+
+HttpPath = Annotated[str, Meta(extra_json_schema={"pattern": HTTP_PATH})]
+
+
+class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[server.health]`: where a supervisor or load balancer asks."""
+
+    live: HttpPath = "/livez"
+    """Answers 200 as long as the event loop runs."""
+    ready: HttpPath = "/readyz"
+    """Answers 200 while the server takes connections, and its broker and its store work."""
+    timeout: Annotated[float, Meta(gt=0, le=60)] = 2.0
+    """Seconds that the broker and the store have each, to show that they work."""
+
+
+class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[server.tls]`: PEM files, relative to the configuration's folder."""
+
+    cert: Text
+    """The certificate, and behind it those between it and the root."""
+    key: Text
+    """The private key, without a password."""
 
 
 class ServerConfig(Struct, frozen=True, kw_only=True):
@@ -26,14 +53,48 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """The public base URL, such as `wss://chat.example.org`; without a slash at its end."""
     page: bool = True
     """Whether to serve the built-in page at `/`."""
+    drain_time: Duration = 0.0
+    """Seconds over which the connections are closed at shutdown, so that clients don't all return at once."""
+    drain_code: Literal[1001, 1012] = 1001
+    """The close code of those: going away, or service restart."""
     shutdown_grace: Duration = 10.0
     """Seconds that events under way have at shutdown."""
+    max_connections: Annotated[int, Meta(ge=0)] = 100_000
+    """Open connections in all; 0 for any number, as with the limits that follow."""
+    max_connecting: Annotated[int, Meta(ge=0)] = 1_000
+    """Connect chains that run at the same time."""
+    max_per_address: Annotated[int, Meta(ge=0)] = 0
+    """Connections from one address; off by default, because a proxy or a load test is one address."""
+    max_per_user: Annotated[int, Meta(ge=0)] = 0
+    """Connections of one user, where a plugin finds out who that is."""
+    max_memory: Annotated[int, Meta(ge=0)] = 0
+    """Bytes of memory of the process above which nobody else is let in."""
     max_outbox_total: Annotated[int, Meta(ge=1, le=2**63 - 1)] = 256 * 1024 * 1024
     """Bytes that may wait for all slow clients together; above it those with the most waiting are closed."""
+    handshake_timeout: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = 10.0
+    """Seconds until a client has to have sent its whole request head."""
     import_timeout: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = 10.0
     """Seconds that the import of one plugin may take."""
+    node: str = ""
+    """What this node is called in logs and in the store; by default the name of the machine."""
+    journal: bool = True
+    """Whether connections are written down, so that a crash leaves none without a disconnect."""
     blocked: tuple[Text, ...] = ()
     """Plugins that must not be loaded."""
+    backlog: Annotated[int, Meta(ge=1, le=65535)] = 1024
+    """Connections that may wait in the kernel to be accepted."""
+    reuse_port: bool = False
+    """Whether another process may listen on the same port at the same time (SO_REUSEPORT)."""
+    trusted_proxies: tuple[Text, ...] = ()
+    """IP addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    tls: TlsConfig | None = None
+    """The certificate; without one the server speaks plain HTTP."""
+    health: bool | HealthConfig = True
+    """Whether to serve `/livez` and `/readyz`, or where."""
+    status: bool = True
+    """Whether to serve `/statusz`, to operators."""
+    admin_token: Secret | None = None
+    """What operators have to show; None lets those on the machine itself in."""
 
 
 class LogConfig(Struct, frozen=True, kw_only=True):
@@ -98,6 +159,18 @@ class SocketSettings(Struct, frozen=True, kw_only=True):
     """What a client is sent where messages were dropped; `{dropped}` stands for how many."""
     keep_latest: tuple[Text, ...] = ()
     """Channels, or patterns, of which only the newest message per key waits for a slow client."""
+    max_subscriptions: Annotated[int, Meta(ge=0)] = 10_000
+    """Channels and patterns that a connection may subscribe to; 0 for any number."""
+    max_messages: Annotated[int, Meta(ge=0)] = 0
+    """Messages that a client may send within a second, then it is closed with 1008; 0 for any number."""
+    max_bytes: Annotated[int, Meta(ge=0)] = 0
+    """Bytes that a client may send within a second, then it is closed with 1008; 0 for any number."""
+    connect_timeout: Duration = 10.0
+    """Seconds that the connect chain may take; 0 for ever."""
+    message_timeout: Duration = 60.0
+    """Seconds that the message chain may take for one message; 0 for ever."""
+    disconnect_timeout: Duration = 30.0
+    """Seconds that the disconnect chain may take; 0 for ever."""
     compression: bool | CompressionConfig = False
     """Whether to offer permessage-deflate (RFC 7692), or how."""
 

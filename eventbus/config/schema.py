@@ -11,6 +11,7 @@ from .chains import MODULE_ATTRIBUTE
 from .model import LogConfig, ServerConfig, SocketSettings
 from .options import OptionsShape, options_shape
 from .secrets import accepts_text
+from .server import TOKEN_LENGTH, TOKEN_PATTERN
 from .sockets import SOCKET_NAME, SOCKET_PATH, SPACE, TOKEN
 
 _TEXT = {"type": "string", "minLength": 1}
@@ -52,9 +53,7 @@ def json_schema(plugins: Mapping[str, type[Any] | None]) -> dict[str, Any]:
         "title": "eventbus configuration",
         **_table(
             {
-                "server": _table(
-                    {**server, "url": {"type": "string", "pattern": r"^wss?://[^\s/?#@]+[^\s?#@]*$"}}
-                ),
+                "server": _server(server),
                 "sockets": {
                     "type": "object",
                     "minProperties": 1,
@@ -87,6 +86,15 @@ def _table(properties: Mapping[str, Any], required: list[str] | None = None) -> 
         "additionalProperties": False,
     }
     return {**schema, "required": required} if required else schema
+
+
+def _server(settings: Mapping[str, Any]) -> dict[str, Any]:
+    token = {"type": "string", "minLength": TOKEN_LENGTH, "pattern": TOKEN_PATTERN}
+    own = {
+        "url": {"type": "string", "pattern": r"^wss?://[^\s/?#@]+[^\s?#@]*$"},
+        "admin_token": {"anyOf": [token, _SECRET]},
+    }
+    return _table({**settings, **own})
 
 
 def _socket(settings: Mapping[str, Any]) -> dict[str, Any]:

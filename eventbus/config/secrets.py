@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,25 @@ from msgspec import inspect
 from .wording import quoted
 
 MAX_BYTES = 1024 * 1024
+
+
+class Secret:
+    """A text that can be compared with and that nothing shows: no `repr`, no log line, no encoder."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text.encode()
+
+    def matches(self, given: str) -> bool:
+        """Whether that is the secret; the time it takes does not tell how much of it was right."""
+        return hmac.compare_digest(self._text, given.encode(errors="surrogateescape"))
+
+    def __repr__(self) -> str:
+        return "Secret()"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a secret is not written anywhere")
 
 
 def accepts_text(shape: inspect.Type) -> bool:

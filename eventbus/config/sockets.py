@@ -13,13 +13,13 @@ from ..events import EventType
 from .chains import parse_chain, parse_routes
 from .document import Document
 from .fields import convert_fields, not_a_table
-from .model import SocketConfig, SocketSettings
+from .model import HTTP_PATH, SocketConfig, SocketSettings
 from .positions import KeyPath
 from .wording import quoted
 
 SOCKET_NAME = r"^[A-Za-z0-9_-]+$"
 SPACE = r"^[A-Za-z0-9_.-]+$"
-SOCKET_PATH = r"^/[^\s?#{}\x00-\x1f\x7f]*$"
+SOCKET_PATH = HTTP_PATH
 TOKEN = r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"
 """A token of RFC 7230: what a subprotocol's name is made of."""
 
@@ -54,7 +54,7 @@ def parse_sockets(document: Document) -> tuple[dict[str, SocketConfig], list[Fin
 def _parse_socket(document: Document, name: str, table: dict[str, Any]) -> tuple[SocketConfig, list[Finding]]:
     path = ("sockets", name)
     values, findings = convert_fields(document, _TYPES, path, table, also=(*_EVENTS, "routes"))
-    for key, check in (("path", _path_mistake), ("space", _space_mistake)):
+    for key, check in (("path", path_mistake), ("space", _space_mistake)):
         if isinstance(values.get(key), str) and (message := check(values[key])):
             findings.append(document.finding((*path, key), message))
             del values[key]
@@ -87,7 +87,8 @@ def _parse_socket(document: Document, name: str, table: dict[str, Any]) -> tuple
     return SocketConfig(name=name, routes=routes, **values, **chains), findings
 
 
-def _path_mistake(path: str) -> str:
+def path_mistake(path: str) -> str:
+    """What is wrong with a path that clients are to ask for, or an empty string."""
     if not path.startswith("/"):
         return f'a path starts with "/", got {quoted(path)}'
     if "?" in path or "#" in path:

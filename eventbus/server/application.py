@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
+from ..broker import Broker
 from ..bus import CoreBus
+from ..channels import Channels
+from ..config import HealthConfig, Secret
+from ..store.protocol import Store
 from .endpoint import serve_socket
+from .health import Health
+from .lag import Lag
 from .page import page
+from .proxy import Network, behind_proxies
+from .status import PATH as STATUS_PATH
+from .status import status_page
+from .tls import Tls
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Listening:
+    """How the server listens."""
+
+    tls: Tls | None = None
+    backlog: int = 1024
+    """Connections that may wait in the kernel."""
+    reuse_port: bool = False
 
 
 class EventBus(CoreBus):
@@ -24,14 +46,48 @@ class EventBus(CoreBus):
     """HTTP routes to serve beside the sockets."""
     serve_page = False
     """Whether the built-in page is at `/`."""
+    listening = Listening()
+    trusted_proxies: tuple[Network, ...] = ()
+    """Whose word is taken for the address of a client."""
+    admin_token: Secret | None = None
+    """What operators have to show; without one they have to be on the machine."""
+    started = 0.0
+    """When the bus was started, by the monotonic clock in seconds."""
+
+    def __init__(self, *, store: Store | None = None, broker: Broker | None = None) -> None:
+        super().__init__(store=store, broker=broker)
+        self.health = Health(self, lambda: self.running)
+        self.lag = Lag()
+        self.pages: dict[str, Handler] = {}
+        """What is served at a path that no socket has."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it is between start and stop."""
+        return self._exit is not None
+
+    @property
+    def spaces(self) -> Mapping[str, Channels]:
+        """The channels of each space."""
+        return self._spaces
+
+    def serve_pages(self, health: HealthConfig | None, status: bool) -> None:
+        """Serve these, and the built-in page if it is wanted, and nothing else."""
+        pages: dict[str, Handler] = {"/": page(self)} if self.serve_page else {}
+        if health is not None:
+            self.health.timeout = health.timeout
+            pages |= {health.live: self.health.live, health.ready: self.health.ready}
+        if status:
+            pages[STATUS_PATH] = status_page(self)
+        self.pages = pages
 
     def app(self) -> web.Application:
         """The aiohttp application; starting and stopping it starts and stops the bus."""
-        app = web.Application()
+        app = web.Application(middlewares=[behind_proxies(self)])
         app.add_routes(self.routes)
-        if self.serve_page and "/" not in self.paths:
-            app.router.add_get("/", page(self))
-        app.router.add_get("/{path:.*}", self._dispatch, allow_head=False)
+        if self.serve_page and not self.pages:
+            self.serve_pages(None, status=False)
+        app.router.add_get("/{path:.*}", self._dispatch)
         app.cleanup_ctx.append(self._life)
         app.on_shutdown.append(self._on_shutdown)
         return app
@@ -39,14 +95,22 @@ class EventBus(CoreBus):
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
         socket = self.paths.get(request.path)
         if socket is None:
-            raise web.HTTPNotFound
+            shown = self.pages.get(request.path)
+            if shown is None:
+                raise web.HTTPNotFound
+            return await shown(request)
+        if request.method == hdrs.METH_HEAD:
+            raise web.HTTPMethodNotAllowed(request.method, [hdrs.METH_GET])
         if self.base_url is None:
             self.base_url = local_url(request)
         return await serve_socket(self, socket, request)
 
     async def _life(self, app: web.Application) -> AsyncIterator[None]:
         await self.start()
+        self.started = time.monotonic()
+        self.lag.start()
         yield
+        self.lag.stop()
         await self.stop()
 
     async def _on_shutdown(self, app: web.Application) -> None:
@@ -57,7 +121,7 @@ def local_url(request: web.Request) -> str:
     """`ws://host:port` that the request came in on."""
     # Taken from the listening socket: the Host header is the client's word.
     name = request.get_extra_info("sockname")
-    scheme = "wss" if request.secure else "ws"
+    scheme = "wss" if request.get_extra_info("sslcontext") is not None else "ws"
     if isinstance(name, tuple):
         host = f"[{name[0]}]" if ":" in name[0] else name[0]
         return f"{scheme}://{host}:{name[1]}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +13,18 @@ from typing import Any, TypeVar
 
 from aiohttp.web_routedef import AbstractRouteDef
 
-from ..config import Config, parse, read_document
+from ..config import Config, HealthConfig, parse, read_document
 from ..config.positions import KeyPath
 from ..errors import ConfigError, Finding, PluginBroken, PluginError
+from ..gate import Limits
 from ..host import Host, installed
 from ..plan import Plan, plan, socket_options
 from ..plan.model import items
-from .application import EventBus
+from .application import EventBus, Listening
+from .proxy import networks
+from .tls import Tls, load_tls, paths, tls_findings
+
+logger = logging.getLogger("eventbus")
 
 T = TypeVar("T")
 
@@ -30,7 +36,10 @@ def read(path: Path) -> tuple[Config, Plan, list[Finding]]:
     """Read and check the whole file, plugins included. Raises ConfigError when it can't be read at all."""
     config, findings = parse(read_document(path))
     made, more = plan(config, Host())
-    ordered = sorted({*findings, *more}, key=lambda finding: (finding.line, finding.column, finding.message))
+    ordered = sorted(
+        {*findings, *more, *tls_findings(config)},
+        key=lambda finding: (finding.line, finding.column, finding.message),
+    )
     return config, made, ordered
 
 
@@ -56,6 +65,14 @@ def configured(config: Config, made: Plan) -> EventBus:
     bus.configured = True
     bus.serve_page = config.server.page
     bus.base_url = config.server.url
+    context = load_tls(config)
+    bus.listening = Listening(
+        tls=None if context is None else Tls(context),
+        backlog=config.server.backlog,
+        reuse_port=config.server.reuse_port,
+    )
+    bus.journaling = config.server.journal
+    bus.node_name = config.server.node
     make_sockets(bus, config)
     routes: list[AbstractRouteDef] = []
     for name, value in made.ask("eventbus_http", bus=bus):
@@ -91,8 +108,30 @@ def swap(bus: EventBus, config: Config, made: Plan) -> None:
         target.options = socket_options(socket)
         target.chains = made.chains[socket.name]
     bus.observers = made.observers
-    bus.shutdown_grace = config.server.shutdown_grace
+    bus.shutdown.grace = config.server.shutdown_grace
+    bus.shutdown.drain_time = config.server.drain_time
+    bus.shutdown.code = config.server.drain_code
+    bus.handshake_timeout = config.server.handshake_timeout
+    bus.gate.limits = Limits(
+        connections=config.server.max_connections,
+        connecting=config.server.max_connecting,
+        per_address=config.server.max_per_address,
+        per_user=config.server.max_per_user,
+        memory=config.server.max_memory,
+    )
     bus.flusher.ceiling = config.server.max_outbox_total
+    bus.trusted_proxies = networks(config.server.trusted_proxies)
+    bus.admin_token = config.server.admin_token
+    bus.serve_pages(health_config(config.server.health), config.server.status)
+    for path in bus.pages.keys() & bus.paths.keys() - {"/"}:
+        logger.warning("socket %s is at %s, so the built-in page there is not", bus.paths[path].name, path)
+
+
+def health_config(config: bool | HealthConfig) -> HealthConfig | None:
+    """Where to tell of the server's health, or None where that is not wanted."""
+    if isinstance(config, bool):
+        return HealthConfig() if config else None
+    return config
 
 
 class Reloader:
@@ -103,6 +142,11 @@ class Reloader:
         self.path = path
         self.config = config
         self.made = made
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that a reload reads, but for the application's own modules."""
+        return (self.path, *paths(self.config))
 
     async def reload(self) -> None:
         """Read the file again and run it. Raises ConfigError with the findings; then nothing has changed.
@@ -116,6 +160,7 @@ class Reloader:
             findings += routes_changed(self.made, made, config)
             if findings:
                 raise ConfigError(findings)
+            context = await asyncio.to_thread(load_tls, config)
             old = self.bus.lifespans.wanted
             self.bus.lifespans.wanted = made.lifespans(self.bus)
             try:
@@ -128,6 +173,8 @@ class Reloader:
             raise
         make_sockets(self.bus, config)
         swap(self.bus, config, made)
+        if self.bus.listening.tls is not None and context is not None:
+            self.bus.listening.tls.use(context)
         self.config, self.made = config, made
         await self.bus.lifespans.stop(keep=self.bus.lifespans.wanted)
 
@@ -162,8 +209,19 @@ def restart_needed(old: Config, new: Config) -> list[Finding]:
                 new.document.finding(path, "this can't change while the server runs", "restart it")
             )
 
-    for key in ("host", "port", "url", "page"):
+    for key in (
+        "host",
+        "port",
+        "url",
+        "page",
+        "handshake_timeout",
+        "node",
+        "journal",
+        "backlog",
+        "reuse_port",
+    ):
         differ(("server", key), getattr(old.server, key), getattr(new.server, key))
+    differ(("server", "tls"), old.server.tls is None, new.server.tls is None)
     differ(("store",), old.store, new.store)
     differ(("broker",), old.broker, new.broker)
     for name, socket in old.sockets.items():

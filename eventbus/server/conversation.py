@@ -12,6 +12,7 @@ from aiohttp.http import WebSocketError
 from .. import lifecycle
 from ..connection import ClientConnection
 from ..events import CloseCode, ConnectionState
+from ..gate import Rate
 from .wire import SocketWire
 
 logger = logging.getLogger("eventbus")
@@ -43,7 +44,7 @@ async def converse(connection: ClientConnection, wire: SocketWire | None) -> Non
     except Exception:
         logger.exception("reading from a client failed", extra={"connection": connection.id})
     connection.settle()
-    with bus.ending(task):
+    with bus.shutdown.ending(task):
         await finish(connection, wire)
     if cancelled is not None:
         raise cancelled
@@ -54,6 +55,9 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
     read, message, run, failed = wire.inbox.read, lifecycle.message, lifecycle.run, lifecycle.failed
     socket = connection.socket
     bus = socket.bus
+    options = socket.options
+    limited = options.max_messages or options.max_bytes
+    rate = Rate(options.max_messages, options.max_bytes) if limited else None
     while True:
         try:
             kind, data, _ = await read()
@@ -72,12 +76,22 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
         if not is_binary and not data.isascii() and not is_utf8(data):
             fail(connection, wire, CloseCode.INVALID_TEXT, "invalid UTF-8")
             return
+        if rate is not None and rate.passed(len(data), wire.loop.time()):
+            bus.gate.refused["rate"] += 1
+            connection.begin_close(CloseCode.POLICY_VIOLATION, "too many messages")
+            return
         ctx = message(connection, data, is_binary)
         chain = socket.chains.message
+        connection.turn += 1
         try:
             await (run(socket, chain, ctx) if bus.observers else chain.call(ctx))
         except (Exception, asyncio.CancelledError) as error:
             failed(connection, ctx, error)
+        connection.turn += 1
+        if connection.retiring is not None:
+            if connection.sendable:
+                connection.begin_close(*connection.retiring)
+            return
 
 
 def fail(connection: ClientConnection, wire: SocketWire, code: int, reason: str) -> None:
@@ -110,7 +124,7 @@ async def answer_close(connection: ClientConnection, wire: SocketWire) -> None:
     seconds = connection.socket.close_timeout
     if wire.peer_close is None:
         # The handler was cancelled or reading failed: no close frame came.
-        connection.begin_close(CloseCode.GOING_AWAY, "")
+        connection.begin_close(*(connection.retiring or (CloseCode.GOING_AWAY, "")))
         return
     try:
         async with asyncio.timeout(seconds):

@@ -7,6 +7,7 @@ hands: a `SocketWire` has it, and nothing of the request is kept but what middle
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from aiohttp import web
@@ -14,16 +15,23 @@ from aiohttp import web
 from .. import lifecycle
 from ..bus import CoreBus
 from ..connection import ClientConnection
+from ..errors import StoreError
+from ..gate import Full
 from ..sockets import BusSocket
 from .conversation import converse, forgive
 from .handshake import agree, answer, handshake_of, problem_with
 from .wire import SocketWire
+
+logger = logging.getLogger("eventbus")
 
 
 async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) -> web.StreamResponse:
     """The answer to a handshake; the connection of one that is accepted goes on in a task of its own."""
     if bus.draining:
         return web.Response(status=503, text="the server is about to stop\n", headers={"Retry-After": "1"})
+    full = bus.gate.closed_to(request.remote)
+    if full is not None:
+        return too_many(full)
     problem = problem_with(request)
     if problem is not None:
         return problem
@@ -40,9 +48,21 @@ async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) ->
         return web.Response(status=500)
     if refusal is not None:
         return web.Response(status=refusal.status, text=refusal.reason)
+    if connection.identity is not None:
+        full = bus.gate.closed_to_user(connection.identity.user)
     # From here on the connection is accepted: whatever happens, its disconnect runs.
-    wire = take_over(request, connection, extensions)
-    connection.task = asyncio.get_running_loop().create_task(converse(connection, wire))
+    wire = None
+    try:
+        if full is not None:
+            return too_many(full)
+        connection.count()
+        await bus.enter(connection)
+        wire = take_over(request, connection, extensions)
+    except StoreError as error:
+        logger.error("a connection is refused, because the journal can't be written: %s", error)
+        return web.Response(status=503, text="try again later\n", headers={"Retry-After": "1"})
+    finally:
+        connection.task = asyncio.get_running_loop().create_task(converse(connection, wire))
     return Switched(status=101)
 
 
@@ -56,12 +76,18 @@ def take_over(request: web.Request, connection: ClientConnection, extensions: st
     wire = SocketWire(connection, transport, options)
     transport.write(answer(connection.handshake, options.subprotocols, extensions))
     # Frames that came right behind the handshake are with the HTTP protocol: it hands them to the reader.
-    http.set_parser(wire.reader)
+    http.set_parser(wire.reader)  # type: ignore[arg-type]
     transport.set_protocol(wire)
     # It owns the transport no more, so it must not close it; then it can let go of all that it holds.
     http.transport = None
     http.connection_lost(None)
     return wire
+
+
+def too_many(full: Full) -> web.Response:
+    """The refusal of a handshake because of a limit."""
+    text = "too many connections\n" if full.status == 429 else "the server is full, try again later\n"
+    return web.Response(status=full.status, text=text, headers={"Retry-After": "5"})
 
 
 class Switched(web.StreamResponse):

@@ -48,8 +48,11 @@ class Inbox(WebSocketDataQueue):
             self._wire.failed = True
         super().set_exception(exc, *args)
 
-    def feed_eof(self) -> None:
-        """aiohttp's HTTP side says this when it lets go of the transport; the connection goes on."""
+    def refuse(self, error: BaseException) -> None:
+        """The client broke the protocol with what came after all that is here."""
+        # Nothing matters any more that follows a close frame or an earlier fault.
+        if not self.closed and self.exception() is None:
+            self.set_exception(error)
 
     def release(self) -> None:
         """Let go of the wire."""

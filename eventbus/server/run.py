@@ -9,10 +9,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from ..errors import ConfigError, EventBusError
 from .application import EventBus
 from .configured import Reloader
+from .port import last_call, site_of
 
 logger = logging.getLogger("eventbus")
 
@@ -23,6 +25,7 @@ WATCH_INTERVAL = 0.5
 def run(bus: EventBus, host: str, port: int, reloader: Reloader | None = None, watch: bool = False) -> None:
     """Serve until SIGTERM or SIGINT; every disconnect has run when it returns. Port 0 takes a free one.
 
+    A second signal ends it at once; what was cut short is left to the journal, and `bus.shutdown.was_cut`.
     Raises EventBusError with one readable line when it can't start.
     """
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -42,17 +45,31 @@ async def serve(
     bus: EventBus, host: str, port: int, reloader: Reloader | None = None, watch: bool = False
 ) -> None:
     """The same within a running event loop."""
-    runner = web.AppRunner(bus.app(), access_log=None, shutdown_timeout=bus.shutdown_grace)
+    runner = web.AppRunner(
+        bus.app(),
+        access_log=None,
+        shutdown_timeout=bus.shutdown.grace,
+        # From the first byte of a connection, too: aiohttp has no other limit on how long a head may take.
+        keepalive_timeout=bus.handshake_timeout,
+    )
+    logging.getLogger("aiohttp.server").addFilter(without_traceback)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
         await runner.setup()
         try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise EventBusError(f"can't listen on {host}:{port}: {error.strerror or error}") from error
+            await site_of(bus, runner, host, port).start()
+        except (OSError, ValueError) as error:  # a ValueError where there is no SO_REUSEPORT
+            reason = getattr(error, "strerror", None) or error
+            raise EventBusError(f"can't listen on {host}:{port}: {reason}") from error
+
+        def end() -> None:
+            if stop.is_set():
+                bus.shutdown.cut()
+            stop.set()
+
         for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, stop.set)
+            loop.add_signal_handler(name, end)
         tasks = set()
         if reloader is not None:
             reloads: asyncio.Queue[str] = asyncio.Queue()
@@ -66,6 +83,8 @@ async def serve(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if bus.listening.reuse_port:
+            await last_call(bus, runner)
     finally:
         await runner.cleanup()
     logger.info("stopped")
@@ -75,11 +94,12 @@ def announce(bus: EventBus, runner: web.AppRunner) -> None:
     """Say where the server listens, and give the sockets their URL."""
     host, port = runner.addresses[0][:2]
     place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    secure = "" if bus.listening.tls is None else "s"
     if bus.base_url is None:
-        bus.base_url = f"ws://{place}"
+        bus.base_url = f"ws{secure}://{place}"
     for socket in bus.sockets.values():
         logger.info("socket %s at %s", socket.name, socket.url, extra={"socket": socket.name})
-    logger.info("listening on http://%s", place)
+    logger.info("listening on http%s://%s", secure, place)
 
 
 async def reload_on_request(reloader: Reloader, request: Callable[[], Awaitable[str]]) -> None:
@@ -97,23 +117,34 @@ async def reload_on_request(reloader: Reloader, request: Callable[[], Awaitable[
 
 
 async def watch_files(reloader: Reloader, request: Callable[[str], Awaitable[None]]) -> None:
-    """Ask for a reload when the configuration, or a Python file beside it, has changed."""
-    seen = await asyncio.to_thread(stamps, reloader.path)
+    """Ask for a reload when the configuration, the certificate or a Python file beside it has changed."""
+    seen = await asyncio.to_thread(stamps, reloader.files)
     while True:
         await asyncio.sleep(WATCH_INTERVAL)
-        now = await asyncio.to_thread(stamps, reloader.path)
+        now = await asyncio.to_thread(stamps, reloader.files)
         if now != seen:
             seen = now
             await request("a file changed")
 
 
-def stamps(path: Path) -> dict[Path, tuple[int, int]]:
+def stamps(files: tuple[Path, ...]) -> dict[Path, tuple[int, int]]:
     """Time and size of the files that a reload reads."""
     found = {}
-    for file in (path, *path.parent.glob("*.py")):
+    for file in (*files, *files[0].parent.glob("*.py")):
         try:
             status = file.stat()
         except OSError:
             continue
         found[file] = (status.st_mtime_ns, status.st_size)
     return found
+
+
+def without_traceback(record: logging.LogRecord) -> bool:
+    """A filter: what a client sends that is no HTTP is the client's mistake, and takes one line."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.exc_info = None
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args = "no HTTP request: %s", (" ".join(error.message.split())[:200],)
+        return logger.isEnabledFor(logging.INFO)
+    return True

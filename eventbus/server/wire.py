@@ -7,13 +7,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType
-from aiohttp.http import WebSocketReader
+from aiohttp.http import WebSocketError
 
-from ..connection import ClientConnection
+from ..connection import SENDABLE, ClientConnection
 from ..events import CloseCode, ConnectionState
 from ..frames import PING, PONG, close_frame, frame
 from ..heartbeats import Beating
 from .inbox import Inbox
+from .reader import PROTOCOL_ERROR, Reader
 
 if TYPE_CHECKING:
     from ..sockets import SocketOptions
@@ -28,8 +29,9 @@ class SocketWire(asyncio.Protocol):
     """Reads frames with aiohttp's reader, writes those of the outbox, and answers control frames itself."""
 
     __slots__ = (
-        "_feed",
+        "_between",
         "_outbox",
+        "_parse",
         "_pinged",
         "_pong",
         "_reading_paused",
@@ -58,11 +60,10 @@ class SocketWire(asyncio.Protocol):
         self.interval = options.heartbeat or 0.0
         self.slot: dict[Beating, None] | None = None
         self.inbox = Inbox(self)
-        # One byte more: aiohttp refuses what is as long as its limit.
-        self.reader = WebSocketReader(
-            self.inbox, options.max_message_size + 1, connection.outbox.deflate is not None, False
-        )
-        self._feed = self.reader.feed_data
+        self.reader = Reader(self.inbox, options.max_message_size, connection.outbox.deflate is not None)
+        self._parse = self.reader.parse
+        self._between = False
+        """Whether the next byte is known to be the first of a frame, and not within a fragmented message."""
         self.lost = False
         """The transport has ended."""
         self.failed = False
@@ -83,8 +84,16 @@ class SocketWire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
-        if self.peer_close is None:
-            self._feed(data)
+        # Nearly always it is one short frame, whole and masked, which needs no second look.
+        if (
+            self._between
+            and 5 < (size := len(data)) < 132
+            and data[1] - 122 == size
+            and 0x80 < data[0] < 0xC8
+        ):
+            self._parse(data)
+        elif self.peer_close is None:
+            self._between = self.reader.take(data) and self.peer_close is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -95,7 +104,7 @@ class SocketWire(asyncio.Protocol):
             self._timer.cancel()
         bus = self.connection.socket.bus
         bus.heartbeats.remove(self)
-        bus.part(self)
+        bus.shutdown.part(self)
         self.release()
 
     def pause_writing(self) -> None:
@@ -127,6 +136,9 @@ class SocketWire(asyncio.Protocol):
 
     def control(self, kind: WSMsgType, data: bytes | int, reason: str) -> None:
         """A control frame: ping, pong or close (RFC 6455 section 5.5)."""
+        if self.peer_close is not None or self.failed:
+            # Nothing counts that follows a close frame or a fault.
+            return
         if kind is WSMsgType.PING:
             assert isinstance(data, bytes | bytearray)
             if self._writing_paused:
@@ -134,8 +146,14 @@ class SocketWire(asyncio.Protocol):
                 self._pong = bytes(data)
             else:
                 self.write(frame(PONG, bytes(data)))
-        elif kind is WSMsgType.CLOSE and self.peer_close is None:
+        elif kind is WSMsgType.CLOSE:
             assert isinstance(data, int)
+            self._between = False
+            if data and data not in SENDABLE and not 3000 <= data <= 4999:
+                # aiohttp takes 1006, which stands for the lack of a close frame, and all above 4999.
+                self.inbox.refuse(WebSocketError(PROTOCOL_ERROR, f"no close code: {data}"))
+                self.inbox.closed = True
+                return
             self.peer_close = (data or CloseCode.NO_STATUS, reason)
             self.inbox.closed = True
             if self.close_sent:
@@ -172,7 +190,7 @@ class SocketWire(asyncio.Protocol):
             seconds = min(seconds, LINGER)
             if self.transport.can_write_eof():
                 self.transport.write_eof()
-        self.connection.socket.bus.linger(self)
+        self.connection.socket.bus.shutdown.linger(self)
         self._timer = self.loop.call_later(seconds, self.transport.abort)
 
     def abort(self) -> None:

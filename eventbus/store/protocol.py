@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
@@ -29,6 +30,14 @@ class Condition(msgspec.Struct, frozen=True):
     value: Scalar
 
 
+class Change(msgspec.Struct, frozen=True):
+    """A document to write, or to delete where `document` is None. Sub-collections are left alone."""
+
+    place: Place
+    key: str
+    document: bytes | None
+
+
 class Store(Protocol):
     """Keeps documents. Every call raises StoreError before start, after stop and where the back end fails.
 
@@ -54,6 +63,14 @@ class Store(Protocol):
 
     async def delete(self, place: Place, key: str) -> None:
         """Remove the document and, if it is no part of a sub-collection, all of its sub-collections."""
+        ...
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        """Make all of the changes, in order, or none of them."""
+        ...
+
+    async def replace(self, place: Place, key: str, old: bytes, new: bytes) -> bool:
+        """Write `new` if the document is `old` to the byte; whether it was. Only one of several succeeds."""
         ...
 
     async def find(

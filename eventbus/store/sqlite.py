@@ -8,15 +8,15 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import StoreError
-from .protocol import Condition, Place
+from .protocol import Change, Condition, Place
 from .sqlite_file import explain, open_file
-from .sqlite_index import columns, delete_document, set_document
+from .sqlite_index import columns, delete_document, make_changes, replace_document, set_document
 from .sqlite_search import search
 from .sqlite_writer import Writer
 
@@ -86,6 +86,20 @@ class SqliteStore:
     async def delete(self, place: Place, key: str) -> None:
         """Remove the document and its sub-collections. Raises StoreError."""
         await self._running().submit(functools.partial(delete_document, place=place, key=key))
+
+    async def write(self, changes: Sequence[Change]) -> None:
+        """Make all of the changes, or none; they are committed when this returns. Raises StoreError."""
+        await self._running().submit(functools.partial(make_changes, changes=changes))
+
+    async def replace(self, place: Place, key: str, old: bytes, new: bytes) -> bool:
+        """Write `new` if the document is `old`; whether it was. Raises StoreError."""
+        replaced: list[bool] = []
+
+        def apply(connection: sqlite3.Connection) -> None:
+            replaced.append(replace_document(connection, place, key, old, new))
+
+        await self._running().submit(apply)
+        return replaced[-1]
 
     async def get(self, place: Place, key: str) -> bytes | None:
         """The document, or None. Raises StoreError."""

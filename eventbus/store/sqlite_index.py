@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from .conditions import Kind, lookup
-from .protocol import Place
+from .protocol import Change, Place
 
 MAX_INDEXES = 32
 """How many fields of one place are indexed: each one makes every write to it dearer."""
@@ -40,19 +41,43 @@ def set_document(connection: sqlite3.Connection, place: Place, key: str, body: b
             _set_entry(connection, field, path, key, document)
 
 
-def delete_document(connection: sqlite3.Connection, place: Place, key: str) -> None:
-    """Remove a document, its entries and its sub-collections with theirs."""
+def delete_entries(connection: sqlite3.Connection, place: Place, key: str) -> None:
+    """Remove a document and its entries."""
     connection.execute(f"DELETE FROM documents WHERE {_PLACE} AND key = ?", (*columns(place), key))
     connection.execute(
         f"DELETE FROM entries WHERE field IN (SELECT id FROM fields WHERE {_PLACE}) AND key = ?",
         (*columns(place), key),
     )
+
+
+def delete_document(connection: sqlite3.Connection, place: Place, key: str) -> None:
+    """Remove a document, its entries and its sub-collections with theirs."""
+    delete_entries(connection, place, key)
     if not place.child:
         below = (place.collection, key)
         connection.execute("DELETE FROM documents WHERE collection = ? AND parent = ?", below)
         fields = "SELECT id FROM fields WHERE collection = ? AND parent = ?"
         connection.execute(f"DELETE FROM entries WHERE field IN ({fields})", below)
         connection.execute("DELETE FROM fields WHERE collection = ? AND parent = ?", below)
+
+
+def make_changes(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    """Write and delete documents, sub-collections left alone."""
+    for change in changes:
+        if change.document is None:
+            delete_entries(connection, change.place, change.key)
+        else:
+            set_document(connection, change.place, change.key, change.document)
+
+
+def replace_document(connection: sqlite3.Connection, place: Place, key: str, old: bytes, new: bytes) -> bool:
+    """Write `new` if the document is `old`; whether it was."""
+    found = connection.execute(
+        f"SELECT 1 FROM documents WHERE {_PLACE} AND key = ? AND body = ?", (*columns(place), key, old)
+    ).fetchone()
+    if found is not None:
+        set_document(connection, place, key, new)
+    return found is not None
 
 
 def pending_fields(connection: sqlite3.Connection) -> list[int]:

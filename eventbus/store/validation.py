@@ -48,7 +48,13 @@ def check_name(name: object) -> str:
         raise InvalidRequest(
             f"the name of a collection is printable and not padded by spaces, unlike {text!r}"
         )
+    if text.startswith(RESERVED):
+        raise InvalidRequest(f"collections whose name begins with {RESERVED!r} are the bus's own: {text!r}")
     return text
+
+
+RESERVED = "eventbus."
+"""How the names of the bus's own collections begin."""
 
 
 def encode_document(document: object) -> bytes:

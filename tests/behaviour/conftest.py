@@ -20,7 +20,7 @@ def nothing_blocks() -> Iterator[None]:
     """Raises BlockingError where eventbus calls something that blocks inside the loop."""
     with blockbuster_ctx(scanned_modules=[eventbus]) as guard:
         for function in guard.functions.values():
-            # Registering a handler reads its source, as importing it did; these tests do that within the loop.
+            # Registering a handler reads its source, as importing it did; these tests do that in the loop.
             function.can_block_in("eventbus/chain/plain.py", "definition")
         yield
 

@@ -284,7 +284,7 @@ async def test_a_shutdown_closes_with_1001_and_runs_every_disconnect(
 async def test_a_shutdown_cancels_a_handler_that_hangs_and_runs_its_disconnect(
     bus: EventBus, public: BusSocket, ends: Ends
 ) -> None:
-    bus.shutdown_grace = 0.3
+    bus.shutdown.grace = 0.3
     started = asyncio.Event()
 
     @public.on("message")

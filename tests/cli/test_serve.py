@@ -167,7 +167,8 @@ class LoudBroker(MemoryBroker):
 
 class LoudStore(SqliteStore):
     async def set(self, place, key, document):
-        note(f"set {place.collection} {key}")
+        if place.collection == "seen":
+            note(f"set {place.collection} {key}")
         await super().set(place, key, document)
 
 @hookimpl

@@ -1,0 +1,128 @@
+"""Who is let in at all: limits on connections, before any chain runs and before anything else breaks."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a node takes on; 0 sets no limit."""
+
+    connections: int = 100_000
+    """Open connections in all."""
+    connecting: int = 1_000
+    """Connect chains at the same time."""
+    per_address: int = 0
+    """Connections from one address."""
+    per_user: int = 0
+    """Connections of one user, as far as a link of the connect chain finds out who that is."""
+    memory: int = 0
+    """Bytes of memory of the process."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Full:
+    """Why somebody is not let in, and the HTTP status that says so."""
+
+    reason: str
+    status: int = 503
+
+
+class Gate:
+    """Counts who is in, and decides who else may come. What it refused is in `refused`, by reason."""
+
+    def __init__(self) -> None:
+        self.limits = Limits()
+        self.refused: Counter[str] = Counter()
+        self.memory = 0
+        """Bytes of memory at the last look."""
+        self._count = 0
+        self._connecting = 0
+        self._addresses: Counter[str] = Counter()
+        self._users: Counter[str] = Counter()
+
+    def closed_to(self, address: str | None) -> Full | None:
+        """Why a handshake from this address is refused, or None."""
+        limits = self.limits
+        if limits.connections and self._count >= limits.connections:
+            return self._refuse(Full("connections"))
+        if limits.connecting and self._connecting >= limits.connecting:
+            return self._refuse(Full("connecting"))
+        if limits.memory and self.memory >= limits.memory:
+            return self._refuse(Full("memory"))
+        if limits.per_address and address and self._addresses[address] >= limits.per_address:
+            return self._refuse(Full("per_address", 429))
+        return None
+
+    def closed_to_user(self, user: str) -> Full | None:
+        """Why one more connection of this user is refused, or None; it is not counted yet."""
+        if self.limits.per_user and self._users[user] >= self.limits.per_user:
+            return self._refuse(Full("per_user", 429))
+        return None
+
+    def _refuse(self, full: Full) -> Full:
+        self.refused[full.reason] += 1
+        return full
+
+    def arrive(self, address: str | None) -> None:
+        """A handshake goes into its connect chain."""
+        self._count += 1
+        self._connecting += 1
+        if address:
+            self._addresses[address] += 1
+
+    def settle(self, user: str | None) -> None:
+        """Its connect chain has ended; `user` is whose it is, once it is accepted."""
+        self._connecting -= 1
+        if user is not None:
+            self._users[user] += 1
+
+    def leave(self, address: str | None, user: str | None) -> None:
+        """A connection is gone."""
+        self._count -= 1
+        for counter, key in ((self._addresses, address), (self._users, user)):
+            if key:
+                counter[key] -= 1
+                if counter[key] <= 0:
+                    del counter[key]
+
+    def look(self) -> None:
+        """See how much memory the process has, where the system tells. For a thread: it reads a file."""
+        self.memory = resident()
+
+
+class Rate:
+    """What one client may send within a second."""
+
+    __slots__ = ("_begun", "_bytes", "_max_bytes", "_max_messages", "_messages")
+
+    def __init__(self, max_messages: int, max_bytes: int) -> None:
+        self._max_messages = max_messages or sys.maxsize
+        self._max_bytes = max_bytes or sys.maxsize
+        self._begun = 0.0
+        self._messages = self._bytes = 0
+
+    def passed(self, size: int, now: float) -> bool:
+        """Whether a message of so many bytes is one too many; `now` is in seconds on any steady clock."""
+        if now - self._begun >= 1:
+            self._begun, self._messages, self._bytes = now, 0, 0
+        self._messages += 1
+        self._bytes += size
+        return self._messages > self._max_messages or self._bytes > self._max_bytes
+
+
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+"""Bytes of a page of memory."""
+
+
+def resident() -> int:
+    """Bytes of physical memory of this process (proc(5), statm); 0 where that can't be known."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * PAGE
+    except (OSError, IndexError, ValueError):
+        return 0

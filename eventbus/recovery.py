@@ -1,0 +1,170 @@
+"""The disconnects that a dead node owes: found by its document, claimed by one node, run from its journal."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
+
+from . import lifecycle
+from .connection import ClientConnection
+from .context import Handshake
+from .errors import StoreError
+from .events import CloseCode, ConnectionState
+from .journal import NODES, Entry, Journal, connections_of, encode
+from .node import Node, lives
+
+if TYPE_CHECKING:
+    from .bus import CoreBus
+
+logger = logging.getLogger("eventbus")
+
+BEAT = 5.0
+"""Seconds between two beats of a node."""
+
+LEASE = 20.0
+"""Seconds after which a node that doesn't beat is taken for dead, where nothing else can tell."""
+
+PAGE = 200
+"""Connections that are read at once."""
+
+AT_ONCE = 50
+"""Disconnect chains that run at the same time."""
+
+NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
+NO_QUERY: MultiDictProxy[str] = MultiDictProxy(MultiDict())
+
+
+class Recovery:
+    """Beats for this node, watches the others, and runs what the dead ones owe."""
+
+    def __init__(self, bus: CoreBus, journal: Journal, fenced: Callable[[], None]) -> None:
+        self._bus = bus
+        self._store = bus.store
+        self._journal = journal
+        self._fenced = fenced
+        self._own = encode(journal.node)
+        self._beat = 0
+        self._seen: dict[str, tuple[int, float]] = {}
+        """The last beat of each node that can only be judged by it, and when it was first seen."""
+        self._claimed: dict[str, bytes] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """From now on."""
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def stop(self) -> None:
+        """No longer. A disconnect chain that is cut off by this runs again at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._look()
+                await self._renew()
+            except StoreError as error:
+                logger.warning("recovery: %s", error)
+            except Exception:
+                logger.exception("recovery failed, it is tried again")
+            await asyncio.sleep(BEAT)
+
+    async def _renew(self) -> None:
+        """Beat, for this node and for those it has claimed."""
+        self._beat += 1
+        new = encode(msgspec.structs.replace(self._journal.node, beat=self._beat))
+        if await self._store.replace(NODES, self._journal.node.id, self._own, new):
+            self._own = new
+        else:
+            self._fenced()
+        for node_id, old in list(self._claimed.items()):
+            await self._claim(node_id, old)
+
+    async def _look(self) -> None:
+        """Find the dead, claim them and run what they owe."""
+        after = ""
+        while page := await self._store.find(NODES, (), after, PAGE):
+            after = page[-1][0]
+            for node_id, body in page:
+                if node_id == self._journal.node.id or not await self._dead(node_id, body):
+                    continue
+                if await self._claim(node_id, body):
+                    await self._recover(node_id)
+
+    async def _dead(self, node_id: str, body: bytes) -> bool:
+        try:
+            node = msgspec.json.decode(body, type=Node)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            logger.error("recovery: the document of node %r can't be read", node_id)
+            return False
+        known = await asyncio.to_thread(lives, node, self._journal.node)
+        if known is not None:
+            return not known
+        now = asyncio.get_running_loop().time()
+        beat, since = self._seen.get(node_id, (-1, now))
+        if beat != node.beat:
+            self._seen[node_id] = (node.beat, now)
+            return False
+        return now - since >= LEASE
+
+    async def _claim(self, node_id: str, old: bytes) -> bool:
+        """Make the dead node's document this node's own; of several that try, one succeeds."""
+        mine = msgspec.structs.replace(self._journal.node, beat=self._beat)
+        new = encode(mine)
+        if not await self._store.replace(NODES, node_id, old, new):
+            self._claimed.pop(node_id, None)
+            return False
+        self._claimed[node_id] = new
+        return True
+
+    async def _recover(self, node_id: str) -> None:
+        """Run the disconnect of every connection that the node left, then forget the node."""
+        place = connections_of(node_id)
+        count = 0
+        while page := await self._store.find(place, (), "", PAGE):
+            for start in range(0, len(page), AT_ONCE):
+                ending = [self._disconnect(key, body) for key, body in page[start : start + AT_ONCE]]
+                await asyncio.gather(*ending)
+                for key, _ in page[start : start + AT_ONCE]:
+                    await self._store.delete(place, key)
+                    count += 1
+        await self._store.delete(NODES, node_id)
+        self._claimed.pop(node_id, None)
+        self._seen.pop(node_id, None)
+        logger.info("recovered node %s: %d connections got their disconnect", node_id, count)
+
+    async def _disconnect(self, connection_id: str, body: bytes) -> None:
+        try:
+            entry = msgspec.json.decode(body, type=Entry)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            logger.error("recovery: the journal of connection %r can't be read", connection_id)
+            return
+        socket = self._bus.sockets.get(entry.socket)
+        if socket is None:
+            logger.error(
+                "recovery: no socket %r any more, so connection %s gets no disconnect",
+                entry.socket,
+                connection_id,
+            )
+            return
+        handshake = Handshake(
+            path=entry.path,
+            query=NO_QUERY,
+            headers=NO_HEADERS,
+            cookies={},
+            remote=entry.remote,
+            trace=entry.trace,
+        )
+        connection = ClientConnection(socket, handshake, lambda: True)
+        connection.id = connection_id
+        connection.since = entry.since
+        connection.identity = entry.identity
+        connection.session.update(entry.session)
+        connection.state = ConnectionState.CLOSED
+        await lifecycle.disconnect(connection, CloseCode.ABNORMAL, recovered=True)

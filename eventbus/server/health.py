@@ -1,0 +1,115 @@
+"""`/livez` and `/readyz`: whether the process lives, and whether it does its work.
+
+Alive is a process whose event loop comes to answer. Ready is one that takes connections, to which its broker
+brings a probe, and whose store gives back a document that was just written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from ..broker import Publication
+from ..bus import PROBE_SPACE, CoreBus
+from ..store.protocol import Place
+
+logger = logging.getLogger("eventbus")
+
+KEPT = 1.0
+"""Seconds that a result is kept, so that many who ask cost no more than one."""
+
+PLACE = Place("eventbus.health")
+"""Where the documents of the probes lie for the moment between writing and reading."""
+
+HEADERS = {"Cache-Control": "no-store"}
+
+
+class Health:
+    """Finds out whether a bus works. Requests at the same time share one look at it."""
+
+    def __init__(self, bus: CoreBus, running: Callable[[], bool]) -> None:
+        self.bus = bus
+        self.running = running
+        self.timeout = 2.0
+        """Seconds that the broker and the store have each."""
+        self._name = f"probe-{secrets.token_hex(8)}"
+        self._count = 0
+        self._result: dict[str, str] = {}
+        self._until = 0.0
+        self._look: asyncio.Task[dict[str, str]] | None = None
+
+    async def live(self, request: web.Request) -> web.Response:
+        """That this runs is the answer."""
+        return web.json_response({"live": True}, headers=HEADERS)
+
+    async def ready(self, request: web.Request) -> web.Response:
+        """200, or 503 with the names of the parts that don't work."""
+        # Not kept: a server that is about to stop has to say so at once.
+        state = "draining" if self.bus.draining else "ok" if self.running() else "not running"
+        checks = {"bus": state} | (await self.backends() if state == "ok" else {})
+        failed = [name for name, result in checks.items() if result != "ok"]
+        body = {"ready": not failed, "failed": failed, "checks": checks}
+        return web.json_response(body, status=503 if failed else 200, headers=HEADERS)
+
+    async def backends(self) -> dict[str, str]:
+        """`ok`, `failed` or `timed out`, by the name of the part; at most a second old."""
+        if self._look is None:
+            loop = asyncio.get_running_loop()
+            if loop.time() < self._until:
+                return self._result
+            self._look = loop.create_task(self._examine())
+        # The look goes on when one of those who wait for it leaves.
+        return await asyncio.shield(self._look)
+
+    async def _examine(self) -> dict[str, str]:
+        try:
+            self._count += 1
+            broker, store = await asyncio.gather(
+                self._attempt("broker", self._broker()), self._attempt("store", self._store())
+            )
+            self._result = {"broker": broker, "store": store}
+            self._until = asyncio.get_running_loop().time() + KEPT
+            return self._result
+        finally:
+            self._look = None
+
+    async def _attempt(self, part: str, probe: Awaitable[None]) -> str:
+        try:
+            async with asyncio.timeout(self.timeout):
+                await probe
+            result, reason = "ok", ""
+        except TimeoutError:
+            result, reason = "timed out", f"no answer within {self.timeout:g} s"
+        except Exception as error:
+            result, reason = "failed", f"{type(error).__name__}: {error}"
+        if result != self._result.get(part, "ok"):
+            # Once for each change; who asks every second must not fill the log.
+            say = logger.info if result == "ok" else logger.error
+            say("health: the %s is %s%s", part, result, f" ({reason})" if reason else "")
+        return result
+
+    async def _broker(self) -> None:
+        """Publish a probe, and wait until the broker has brought it back."""
+        # A channel of its own, so that the late arrival of an earlier probe does not count.
+        channel = f"{self._name}-{self._count}"
+        arrived = self.bus.probes[channel] = asyncio.Event()
+        try:
+            await self.bus.broker.publish(Publication(PROBE_SPACE, channel, ""))
+            await arrived.wait()
+        finally:
+            del self.bus.probes[channel]
+
+    async def _store(self) -> None:
+        """Write a document, read it back, and take it away."""
+        store = self.bus.store
+        document = msgspec.json.encode({"probe": self._count})
+        await store.set(PLACE, self._name, document)
+        found = await store.get(PLACE, self._name)
+        await store.delete(PLACE, self._name)
+        if found is None or msgspec.json.decode(found) != {"probe": self._count}:
+            raise LookupError("the document that was written was not read back")

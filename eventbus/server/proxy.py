@@ -1,0 +1,130 @@
+"""Behind a proxy: whose word is taken for the address of a client, and for how it is connected."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+PROXIED = web.RequestKey("eventbus.proxied", bool)
+"""Set on a request that a trusted proxy has sent."""
+
+FORWARDING = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
+"""Headers that only a proxy sends."""
+
+SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+
+
+class Trusting(Protocol):
+    """Who knows which proxies to believe."""
+
+    trusted_proxies: tuple[Network, ...]
+
+
+def networks(texts: Iterable[str]) -> tuple[Network, ...]:
+    """The networks of a configuration. Raises ValueError for what is none."""
+    return tuple(ipaddress.ip_network(text) for text in texts)
+
+
+def address(text: str) -> Address | None:
+    """The address in an entry of X-Forwarded-For or in a socket's name, port or not; None if there is none.
+
+    An IPv4 address that an IPv6 socket shows as ::ffff:192.0.2.1 is that IPv4 address.
+    """
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def trusts(proxies: Sequence[Network], peer: Address | None) -> bool:
+    """Whether the address is that of a proxy to believe."""
+    return peer is not None and any(peer in network for network in proxies)
+
+
+def behind_proxies(bus: Trusting) -> Middleware:
+    """An aiohttp middleware: handlers see the address and scheme of the client that a trusted proxy tells."""
+
+    @web.middleware
+    async def resolve(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        proxies = bus.trusted_proxies
+        if proxies and trusts(proxies, address(request.remote or "")):
+            request = resolved(request, proxies)
+        return await handler(request)
+
+    return resolve
+
+
+def resolved(request: web.Request, proxies: Sequence[Network]) -> web.Request:
+    """The request of a trusted proxy as that of its client. Headers that make no sense change nothing."""
+    request[PROXIED] = True
+    if request.method == hdrs.METH_CONNECT:  # has no URL that could have a scheme
+        return request
+    entries = listed(request, "X-Forwarded-For")
+    client, hops = client_of(request.remote or "", entries, proxies)
+    schemes = listed(request, "X-Forwarded-Proto")
+    # Proxies that each add an entry leave one for each hop; most replace what was there.
+    each = hops > 1 and len(schemes) == len(entries)
+    given = schemes[-hops] if each else schemes[-1] if schemes else ""
+    return request.clone(remote=client, scheme=SCHEMES.get(given.lower(), request.scheme))
+
+
+def listed(request: web.Request, name: str) -> list[str]:
+    """The entries of a header that may come several times, in order."""
+    if name not in request.headers:
+        return []
+    return [entry.strip() for entry in ",".join(request.headers.getall(name)).split(",")]
+
+
+def client_of(peer: str, entries: Sequence[str], proxies: Sequence[Network]) -> tuple[str, int]:
+    """The rightmost address that is no trusted proxy's, and how many entries from the right it stands.
+
+    Each proxy adds the address that it saw, at the right; what stands left of an address that is not trusted
+    is hearsay. An entry that is no address ends the search too: then it is the last address before it.
+    """
+    client, hops = peer, 0
+    for entry in reversed(entries):
+        found = address(entry)
+        if found is None:
+            break
+        client, hops = str(found), hops + 1
+        if not trusts(proxies, found):
+            break
+    return client, hops
+
+
+def from_here(request: web.Request) -> bool:
+    """Whether a request was made on this machine by somebody who means this server.
+
+    One that a proxy has sent is not, trusted or not. Nor is one with a foreign Host, which is how a page in a
+    browser on this machine would ask (DNS rebinding).
+    """
+    if request.get(PROXIED, False) or any(name in request.headers for name in FORWARDING):
+        return False
+    peer = address(request.remote or "")
+    return peer is not None and peer.is_loopback and is_local_name(request.headers.get(hdrs.HOST, ""))
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a Host header names this machine."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    named = address(name) if name.count(":") != 1 else None
+    return name == "localhost" or (named is not None and named.is_loopback)

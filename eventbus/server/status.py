@@ -1,0 +1,105 @@
+"""`/statusz`: what operators ask a server that behaves oddly.
+
+It tells names of sockets, channels' counts and sizes, so it is for operators alone: those that have the
+token where there is one, otherwise those on the machine itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import hdrs, web
+
+from .proxy import from_here
+
+if TYPE_CHECKING:
+    from .application import EventBus
+
+PATH = "/statusz"
+CHALLENGE = 'Bearer realm="eventbus"'
+STATM = Path("/proc/self/statm")
+"""Pages of memory that this process has, the second number those in RAM (proc(5))."""
+
+
+def status_page(bus: EventBus) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """A handler that tells an operator how the bus is, and everybody else nothing."""
+
+    async def show(request: web.Request) -> web.Response:
+        admit(bus, request)
+        rss = await asyncio.to_thread(resident)
+        return web.json_response(report(bus, rss), headers={"Cache-Control": "no-store"})
+
+    return show
+
+
+def admit(bus: EventBus, request: web.Request) -> None:
+    """Let an operator through. Raises HTTPNotFound or HTTPUnauthorized for anybody else."""
+    token = bus.admin_token
+    if token is None:
+        if not from_here(request):
+            raise web.HTTPNotFound
+        return
+    scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() != "bearer":
+        raise web.HTTPUnauthorized(headers={hdrs.WWW_AUTHENTICATE: CHALLENGE})
+    if not token.matches(given.strip()):
+        raise web.HTTPUnauthorized(headers={hdrs.WWW_AUTHENTICATE: f'{CHALLENGE}, error="invalid_token"'})
+
+
+def report(bus: EventBus, rss: int | None) -> dict[str, Any]:
+    """What there is to say; sizes in bytes, times in seconds."""
+    dropped: dict[str, dict[str, int]] = {}
+    for (name, reason), count in bus.dropped.items():
+        dropped.setdefault(name, {})[reason] = count
+    failures: dict[str, dict[str, dict[str, int]]] = {}
+    for (name, event, plugin), count in bus.failures.items():
+        failures.setdefault(name, {}).setdefault(str(event), {})[plugin] = count
+    return {
+        "version": installed_version(),
+        "node": bus.node_name or socket.gethostname(),
+        "pid": os.getpid(),
+        "state": "draining" if bus.draining else "running",
+        "uptime": round(time.monotonic() - bus.started, 3),
+        "connecting": len(bus.connecting),
+        "connections": {
+            each.name: Counter(str(connection.state) for connection in each.connections.values())
+            for each in bus.sockets.values()
+        },
+        "spaces": {
+            space: {
+                "channels": len(channels) - channels.patterns,
+                "patterns": channels.patterns,
+                "subscriptions": channels.subscriptions,
+            }
+            for space, channels in bus.spaces.items()
+        },
+        "outbox": {"held": bus.flusher.held, "ceiling": bus.flusher.ceiling},
+        "dropped": dropped,
+        "failures": failures,
+        "memory": {"rss": rss},
+        "loop": {"lag": round(bus.lag.last, 6), "lag_max": round(bus.lag.largest, 6)},
+    }
+
+
+def resident() -> int | None:
+    """Bytes of this process in RAM; None where the system doesn't tell."""
+    try:
+        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError, AttributeError):
+        return None
+
+
+def installed_version() -> str | None:
+    """The version of the server, if it is installed."""
+    try:
+        return version("eventbus-server")
+    except PackageNotFoundError:
+        return None

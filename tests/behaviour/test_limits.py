@@ -1,0 +1,152 @@
+"""Every limit: what is beyond it is refused clearly and counted, and what leaves makes room again."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import aiohttp
+import pytest
+
+from eventbus import Context, EventBus, Identity, LimitReached, Next
+from eventbus.gate import Limits
+from eventbus.sockets import BusSocket, SocketOptions
+from tests.behaviour.conftest import Ends
+from tests.conftest import Serve, Until
+
+
+async def refused(session: aiohttp.ClientSession, path: str = "/public") -> int:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await session.ws_connect(path)
+    assert caught.value.headers is not None
+    assert caught.value.headers["Retry-After"]
+    return caught.value.status
+
+
+@pytest.mark.parametrize(("limit", "status"), [("connections", 503), ("per_address", 429)])
+async def test_connections(
+    bus: EventBus, public: BusSocket, serve: Serve, until: Until, limit: str, status: int
+) -> None:
+    bus.gate.limits = Limits(**{limit: 2})
+    session = await serve(bus)
+    async with session.ws_connect("/public"):
+        async with session.ws_connect("/public"):
+            assert await refused(session) == status
+        await until(lambda: len(public.connections) == 1)
+        async with session.ws_connect("/public"):
+            assert await refused(session) == status
+    assert bus.gate.refused == {limit: 2}
+    await until(lambda: not public.connections)
+    assert not bus.gate._addresses
+
+
+async def test_connections_of_one_user(
+    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until
+) -> None:
+    bus.gate.limits = Limits(per_user=1)
+
+    @public.on("connect")
+    async def identify(ctx: Context, call_next: Next) -> Context:
+        ctx.connection.identity = Identity(user=ctx.request.query["user"])
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    async with session.ws_connect("/public?user=a"), session.ws_connect("/public?user=b"):
+        assert await refused(session, "/public?user=a") == 429
+        # What its connect chain did is undone by its disconnect chain.
+        await until(lambda: ends)
+        assert ends == [(1006, "")]
+        assert len(public.connections) == 2
+    await until(lambda: not public.connections)
+    async with session.ws_connect("/public?user=a"):
+        pass
+    await until(lambda: not public.connections)
+    assert not bus.gate._users
+
+
+async def test_connect_chains_at_once(bus: EventBus, public: BusSocket, serve: Serve, until: Until) -> None:
+    bus.gate.limits = Limits(connecting=1)
+    go_on = asyncio.Event()
+
+    @public.on("connect")
+    async def wait(ctx: Context, call_next: Next) -> Context:
+        await go_on.wait()
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    first = asyncio.ensure_future(session.ws_connect("/public"))
+    await until(lambda: bus.connecting)
+    assert await refused(session) == 503
+    go_on.set()
+    await (await first).close()
+    await (await session.ws_connect("/public")).close()
+
+
+async def test_memory(bus: EventBus, public: BusSocket, serve: Serve) -> None:
+    bus.gate.limits = Limits(memory=1)
+    session = await serve(bus)
+    await asyncio.to_thread(bus.gate.look)
+    assert bus.gate.memory > 1_000_000
+    assert await refused(session) == 503
+    bus.gate.limits = Limits(memory=bus.gate.memory * 100)
+    await (await session.ws_connect("/public")).close()
+    bus.gate.limits = Limits()
+
+
+async def test_subscriptions(bus: EventBus, public: BusSocket, serve: Serve) -> None:
+    public.options = dataclasses.replace(public.options, max_subscriptions=2)
+    session = await serve(bus)
+    async with session.ws_connect("/public"):
+        (connection,) = public.connections.values()
+        for channel in ("a", "b", "a"):
+            await connection.subscribe(channel)
+        with pytest.raises(LimitReached, match="2 subscriptions"):
+            await connection.subscribe("c")
+        await connection.unsubscribe("a")
+        await connection.subscribe("c")
+        assert sorted(connection.channels) == ["b", "c"]
+
+
+@pytest.mark.parametrize(("limit", "count"), [({"max_messages": 5}, 5), ({"max_bytes": 300}, 3)])
+async def test_messages_a_second(
+    bus: EventBus,
+    public: BusSocket,
+    ends: Ends,
+    serve: Serve,
+    until: Until,
+    limit: dict[str, int],
+    count: int,
+) -> None:
+    public.options = SocketOptions(**limit)  # type: ignore[arg-type]
+
+    @public.on("message")
+    async def echo(ctx: Context, call_next: Next) -> Context:
+        ctx.connection.send("ok")
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    async with session.ws_connect("/public") as client:
+        for _ in range(count + 1):
+            await client.send_str("x" * 100)
+        answers = [(await client.receive(timeout=10)).data for _ in range(count + 1)]
+    assert answers == ["ok"] * count + [1008]
+    await until(lambda: ends)
+    assert ends == [(1008, "too many messages")]
+    assert bus.gate.refused == {"rate": 1}
+
+
+async def test_json_that_is_nested_too_deeply_is_a_value_error(
+    bus: EventBus, public: BusSocket, serve: Serve
+) -> None:
+    @public.on("message")
+    async def parse(ctx: Context, call_next: Next) -> Context:
+        try:
+            ctx.request.json()
+        except ValueError as error:
+            ctx.connection.send(str(error))
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    async with session.ws_connect("/public") as client:
+        await client.send_str("[" * 100_000)
+        assert "nested too deeply" in await client.receive_str(timeout=10)
