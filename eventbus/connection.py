@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from .backlog import Backlog
-from .context import ConnectionDetails, Data, Handshake, Identity
+from .context import ConnectionDetails, Context, Data, Handshake, Identity
 from .errors import ConnectionGone, LimitReached
 from .events import CloseCode, ConnectionState
 from .frames import Message, encode
@@ -43,6 +43,7 @@ class ClientConnection:
         "close_code",
         "close_reason",
         "expired",
+        "handling",
         "handshake",
         "id",
         "identity",
@@ -56,7 +57,6 @@ class ClientConnection:
         "socket",
         "state",
         "task",
-        "turn",
         "user",
         "watched",
         "wire",
@@ -82,14 +82,14 @@ class ClientConnection:
         """Its handler hung longer than the grace allows, and was cancelled."""
         self.close_code: int | None = None
         self.close_reason = ""
-        self.turn = 0
-        """Counts up when a message begins to be handled, and when it has been: odd says busy."""
-        self.watched = (0, 0.0)
-        """The turn that the watch saw last, and when it first saw it, on the loop's clock."""
+        self.handling: Context | None = None
+        """The message that its chain is at work on."""
+        self.watched: tuple[Context | None, float] = (None, 0.0)
+        """What the watch saw it at work on, and when for the first time, on the loop's clock."""
         self.overdue = False
         """Its message chain took too long, and was cancelled."""
         self.retiring: tuple[int, str] | None = None
-        """Close code and reason for when the message that is handled has been."""
+        """Close code and reason for when the messages that it has sent have been handled."""
         self.reaped = False
         """Another node has run its disconnect already, because this one seemed to be dead."""
         self.journaled = False
@@ -182,9 +182,10 @@ class ClientConnection:
         bus.gate.settle(self.user)
 
     def retire(self, code: int, reason: str) -> None:
-        """Close it, but let the message that is handled come to its end and be answered."""
-        if self.turn & 1:
+        """Close it, but let what it has sent be handled and answered first."""
+        if self.handling is not None and self.wire is not None:
             self.retiring = (code, reason)
+            self.wire.take_no_more()
         else:
             self.begin_close(code, reason)
 
@@ -236,14 +237,14 @@ class ClientConnection:
 
     def watch(self, now: float, allowed: float) -> None:
         """Cancel the message chain if it has run for longer than `allowed` seconds."""
-        turn, since = self.watched
-        if turn != self.turn:
-            self.watched = (self.turn, now)
+        seen, since = self.watched
+        if seen is not self.handling:
+            self.watched = (self.handling, now)
             if self.overdue and self.task is not None:
                 # The handler swallowed its cancelling and came to an end all the same.
                 self.overdue = False
                 self.task.uncancel()
-        elif turn & 1 and now - since >= allowed and not self.overdue and self.task is not None:
+        elif seen is not None and now - since >= allowed and not self.overdue and self.task is not None:
             self.overdue = True
             self.task.cancel()
 

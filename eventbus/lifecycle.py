@@ -15,7 +15,7 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import Awaitable
+from typing import Literal
 
 from .chain import Chain, blamed
 from .connection import ClientConnection
@@ -55,9 +55,7 @@ async def connect(connection: ClientConnection) -> Refusal | None:
     refusal: Refusal | None = None
     accepted = False
     try:
-        result = await within(
-            socket.options.connect_timeout, run(socket, socket.chains.connect, ctx), "connect_timeout"
-        )
+        result = await within(socket, "connect", ctx)
         response = result.response
         if not response.success:
             refusal = Refusal(response.status, response.reason)
@@ -133,11 +131,7 @@ async def disconnect(
     ended = False
     try:
         if not connection.reaped:
-            await within(
-                socket.options.disconnect_timeout,
-                run(socket, socket.chains.disconnect, ctx),
-                "disconnect_timeout",
-            )
+            await within(socket, "disconnect", ctx)
     except asyncio.CancelledError as error:
         log_failure(socket, ctx, error)
         if really_cancelled():
@@ -152,18 +146,23 @@ async def disconnect(
             socket.bus.strike(connection)
 
 
-async def within(seconds: float, chain: Awaitable[Context], option: str) -> Context:
-    """Await a chain for so many seconds at most, 0 for ever. Raises Overdue with the chain's traceback."""
-    if not seconds:
-        return await chain
+async def within(socket: BusSocket, event: Literal["connect", "disconnect"], ctx: Context) -> Context:
+    """Run that chain for as long as the socket allows. Raises Overdue with the chain's traceback."""
+    options = socket.options
+    if event == "connect":
+        chain, seconds = socket.chains.connect, options.connect_timeout
+    else:
+        chain, seconds = socket.chains.disconnect, options.disconnect_timeout
+    if not seconds or not chain.links:
+        return await run(socket, chain, ctx)
     deadline = asyncio.timeout(seconds)
     try:
         async with deadline:
-            return await chain
+            return await run(socket, chain, ctx)
     except TimeoutError as error:
         if not deadline.expired():
             raise
-        overdue = Overdue(f"it took longer than {option}, {seconds:g} s, and was cancelled")
+        overdue = Overdue(f"it took longer than {event}_timeout, {seconds:g} s, and was cancelled")
         # The cancelled link is in the traceback of the cancelling.
         cause = error.__cause__ or error
         raise overdue.with_traceback(cause.__traceback__) from None

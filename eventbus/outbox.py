@@ -30,6 +30,10 @@ class Wire(Protocol):
         """Bytes in the transport's buffer."""
         ...
 
+    def take_no_more(self) -> None:
+        """Messages that come from now on are of no interest; those that came are still handled."""
+        ...
+
     def close(self, code: int, reason: str, seconds: float) -> None:
         """Write a close frame; the transport ends with the client's answer, or after so many seconds.
 

@@ -160,7 +160,7 @@ class BusSocket:
             self._next_watch = now + min(allowed / 4, 1.0)
             for connection in self.connections.values():
                 # Nearly all of them are idle.
-                if connection.turn & 1 or connection.overdue:
+                if connection.handling is not None or connection.overdue:
                     connection.watch(now, allowed)
 
     def forget(self, connection: ClientConnection) -> None:

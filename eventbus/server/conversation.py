@@ -82,16 +82,12 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
             return
         ctx = message(connection, data, is_binary)
         chain = socket.chains.message
-        connection.turn += 1
+        connection.handling = ctx
         try:
             await (run(socket, chain, ctx) if bus.observers else chain.call(ctx))
         except (Exception, asyncio.CancelledError) as error:
             failed(connection, ctx, error)
-        connection.turn += 1
-        if connection.retiring is not None:
-            if connection.sendable:
-                connection.begin_close(*connection.retiring)
-            return
+        connection.handling = None
 
 
 def fail(connection: ClientConnection, wire: SocketWire, code: int, reason: str) -> None:

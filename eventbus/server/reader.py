@@ -48,6 +48,10 @@ class Reader:
                 break
             first = data[at]
             second = data[at + 1]
+            if not fragmented and (first == 0x81 or first == 0x82) and 0x80 <= second < 0xFE:
+                # A short message in one frame, as nearly all are.
+                at += second - 122
+                continue
             if second < 0x80:
                 wrong = "a frame is not masked"
                 break

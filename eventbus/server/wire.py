@@ -193,6 +193,10 @@ class SocketWire(asyncio.Protocol):
         self.connection.socket.bus.shutdown.linger(self)
         self._timer = self.loop.call_later(seconds, self.transport.abort)
 
+    def take_no_more(self) -> None:
+        self.inbox.closed = True
+        self.inbox.end()
+
     def abort(self) -> None:
         self.transport.abort()
 

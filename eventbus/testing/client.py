@@ -35,6 +35,9 @@ class MemoryWire:
     def waiting(self) -> int:
         return 0
 
+    def take_no_more(self) -> None:
+        return None
+
     def close(self, code: int, reason: str, seconds: float) -> None:
         self.closed = (code, reason)
 

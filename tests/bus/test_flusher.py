@@ -21,6 +21,9 @@ class NotedWire:
     def waiting(self) -> int:
         return 0
 
+    def take_no_more(self) -> None:
+        raise NotImplementedError
+
     def close(self, code: int, reason: str, seconds: float) -> None:
         raise NotImplementedError
 
