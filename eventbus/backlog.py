@@ -14,7 +14,11 @@ Label: TypeAlias = tuple[str, str | None]
 
 
 class Backlog:
-    """Frames in order, bounded in bytes. What is given up is reported to `dropped(reason, count)`."""
+    """Frames in order, bounded in bytes.
+
+    What is given up is reported to `dropped(reason, channels)`: the channel of each message, None where it
+    was sent to this client alone.
+    """
 
     __slots__ = (
         "_dropped",
@@ -32,7 +36,7 @@ class Backlog:
         self,
         policy: Policy,
         limit: int,
-        dropped: Callable[[str, int], None],
+        dropped: Callable[[str, list[str | None]], None],
         notice: Callable[[int], bytes] | None = None,
         keeps_latest: Callable[[str], bool] | None = None,
     ) -> None:
@@ -41,7 +45,7 @@ class Backlog:
         self._dropped = dropped
         self._notice = notice
         self._keeps_latest = keeps_latest
-        self._frames: OrderedDict[int | Label, bytes] = OrderedDict()
+        self._frames: OrderedDict[int | Label, tuple[bytes, str | None]] = OrderedDict()
         self._next = 0
         self.size = 0
         """Bytes that wait here."""
@@ -53,35 +57,36 @@ class Backlog:
 
     def add(self, frame: bytes, label: Label | None = None) -> bool:
         """Take one whole frame; False says that the client has to be closed, because it is too far behind."""
+        channel = label[0] if label is not None else None
         if label is not None and self._keeps_latest is not None and self._keeps_latest(label[0]):
             older = self._frames.pop(label, None)
             if older is not None:
-                self.size -= len(older)
-                self._dropped("superseded", 1)
+                self.size -= len(older[0])
+                self._dropped("superseded", [channel])
         else:
             label = None
-        if self.size + len(frame) > self._limit and not self._make_room(len(frame)):
+        if self.size + len(frame) > self._limit and not self._make_room(len(frame), channel):
             return self._policy != "close"
         if self.gap and self._policy == "drop-newest":
             self._tell()
-        self._append(frame, label)
+        self._append(frame, label, channel)
         return True
 
-    def _make_room(self, needed: int) -> bool:
+    def _make_room(self, needed: int, channel: str | None) -> bool:
         """Whether the frame can be taken after all."""
         if self._policy == "drop-newest":
             self.gap += 1
-            self._dropped("drop-newest", 1)
+            self._dropped("drop-newest", [channel])
         elif self._policy == "drop-oldest":
-            count = 0
+            dropped = []
             while self._frames and self.size + needed > self._limit:
-                _, oldest = self._frames.popitem(last=False)
+                _, (oldest, its_channel) = self._frames.popitem(last=False)
                 self.size -= len(oldest)
-                count += 1
+                dropped.append(its_channel)
             if needed > self._limit:
-                count += 1
-            self.gap += count
-            self._dropped("drop-oldest", count)
+                dropped.append(channel)
+            self.gap += len(dropped)
+            self._dropped("drop-oldest", dropped)
             return needed <= self._limit
         return False
 
@@ -92,7 +97,7 @@ class Backlog:
         frames = []
         taken = 0
         while self._frames and taken < size:
-            _, frame = self._frames.popitem(last=False)
+            _, (frame, _) = self._frames.popitem(last=False)
             frames.append(frame)
             taken += len(frame)
         self.size -= taken
@@ -101,19 +106,19 @@ class Backlog:
     def discard(self, reason: str) -> None:
         """Give up everything."""
         if self._frames:
-            self._dropped(reason, len(self._frames))
+            self._dropped(reason, [channel for _, channel in self._frames.values()])
         self._frames.clear()
         self.size = self.gap = 0
 
     def _tell(self, last: bool = True) -> None:
         """Put the notice of the gap where the dropped messages would have been."""
         if self._notice is not None:
-            self._append(self._notice(self.gap), None)
+            self._append(self._notice(self.gap), None, None)
             if not last:
                 self._frames.move_to_end(self._next, last=False)
         self.gap = 0
 
-    def _append(self, frame: bytes, label: Label | None) -> None:
+    def _append(self, frame: bytes, label: Label | None, channel: str | None) -> None:
         self._next += 1
-        self._frames[self._next if label is None else label] = frame
+        self._frames[self._next if label is None else label] = (frame, channel)
         self.size += len(frame)

@@ -19,6 +19,7 @@ from .gate import Gate
 from .heartbeats import Heartbeats
 from .hookspecs import Outcome
 from .journal import Journal
+from .ledger import Ledger
 from .lifespans import Lifespans
 from .node import this_node
 from .recovery import Recovery
@@ -54,8 +55,8 @@ class CoreBus:
         self.observers: Observers = ()
         self.failures: Counter[tuple[str, str, str]] = Counter()
         """Failed chains, by socket, event and plugin."""
-        self.dropped: Counter[tuple[str, str]] = Counter()
-        """Messages that slow clients did not get, by socket and reason."""
+        self.ledger = Ledger()
+        """What was accepted and not delivered."""
         self.flusher = Flusher(OUTBOX_CEILING)
         self.gate = Gate()
         self.heartbeats = Heartbeats()
@@ -186,6 +187,11 @@ class CoreBus:
     async def drain(self) -> None:
         """Refuse new connections, close the open ones, and wait until every disconnect has run."""
         await self.shutdown.run()
+
+    @property
+    def dropped(self) -> Counter[tuple[str, str]]:
+        """Messages that were accepted and not delivered, by socket and reason."""
+        return self.ledger.totals
 
     @property
     def draining(self) -> bool:

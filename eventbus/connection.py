@@ -255,7 +255,7 @@ class ClientConnection:
             self._grace = None
 
     def backlog(self) -> Backlog:
-        return self.socket.backlog()
+        return self.socket.backlog(self.id)
 
     def overflow(self, reason: str) -> None:
         """The client doesn't read: close it rather than fill the memory."""

@@ -62,7 +62,7 @@ class Nobody:
     """The owner of an outbox that is not used any more; it holds no reference to anything."""
 
     def backlog(self) -> Backlog:
-        return Backlog("close", 0, lambda reason, count: None)
+        return Backlog("close", 0, lambda reason, channels: None)
 
     def overflow(self, reason: str) -> None:
         return None
@@ -200,6 +200,12 @@ class Outbox:
     def stop(self) -> None:
         """The connection has ended: forget what waits, write no more."""
         self.shut = True
+        if self._frames:
+            # Pushed in this turn of the event loop, and not written yet.
+            if self.backlog is None:
+                self.backlog = self._owner.backlog()
+            for frame in self._frames:
+                self.backlog.add(frame)
         if self.backlog is not None:
             self.backlog.discard("gone")
             self.backlog = None

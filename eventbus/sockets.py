@@ -199,19 +199,20 @@ class BusSocket:
     async def connection(self, connection_id: str) -> ConnectionDetails:
         return self.find(connection_id).details
 
-    def backlog(self) -> Backlog:
+    def backlog(self, connection_id: str) -> Backlog:
         """An empty backlog for one slow client."""
         options = self.options
+
+        def dropped(reason: str, channels: list[str | None]) -> None:
+            self.bus.ledger.note(self.name, connection_id, reason, channels)
+
         return Backlog(
             options.slow_client,
             options.max_outbox,
-            self._count_dropped,
+            dropped,
             self._gap_notice if options.gap_message is not None else None,
             self._keeps_latest if options.keep_latest else None,
         )
-
-    def _count_dropped(self, reason: str, count: int) -> None:
-        self.bus.dropped[self.name, reason] += count
 
     def _gap_notice(self, dropped: int) -> bytes:
         return encode((self.options.gap_message or "").replace("{dropped}", str(dropped)))

@@ -112,6 +112,9 @@ async def finish(connection: ClientConnection, wire: SocketWire | None) -> None:
             code, reason = connection.close_code, connection.close_reason
         await lifecycle.disconnect(connection, code, reason)
         if wire is not None:
+            if left := len(wire.inbox):
+                socket = connection.socket
+                socket.bus.ledger.note(socket.name, connection.id, "unhandled", [None] * left)
             wire.release()
 
 

@@ -54,6 +54,10 @@ class Inbox(WebSocketDataQueue):
         if not self.closed and self.exception() is None:
             self.set_exception(error)
 
+    def __len__(self) -> int:
+        """How many messages nobody has taken."""
+        return len(self._buffer)
+
     def release(self) -> None:
         """Let go of the wire."""
         self._protocol = self._wire = None  # type: ignore[assignment]

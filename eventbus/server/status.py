@@ -13,11 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
+from ..gate import resident
 from .proxy import from_here
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 PATH = "/statusz"
 CHALLENGE = 'Bearer realm="eventbus"'
-STATM = Path("/proc/self/statm")
-"""Pages of memory that this process has, the second number those in RAM (proc(5))."""
+MOST = 100
+"""Entries of the ledger that are told."""
 
 
 def status_page(bus: EventBus) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -54,7 +54,7 @@ def admit(bus: EventBus, request: web.Request) -> None:
         raise web.HTTPUnauthorized(headers={hdrs.WWW_AUTHENTICATE: f'{CHALLENGE}, error="invalid_token"'})
 
 
-def report(bus: EventBus, rss: int | None) -> dict[str, Any]:
+def report(bus: EventBus, rss: int) -> dict[str, Any]:
     """What there is to say; sizes in bytes, times in seconds."""
     dropped: dict[str, dict[str, int]] = {}
     for (name, reason), count in bus.dropped.items():
@@ -83,18 +83,24 @@ def report(bus: EventBus, rss: int | None) -> dict[str, Any]:
         },
         "outbox": {"held": bus.flusher.held, "ceiling": bus.flusher.ceiling},
         "dropped": dropped,
+        "lost": lost(bus),
+        "refused": dict(bus.gate.refused),
         "failures": failures,
-        "memory": {"rss": rss},
+        "memory": {"rss": rss or None},
         "loop": {"lag": round(bus.lag.last, 6), "lag_max": round(bus.lag.largest, 6)},
     }
 
 
-def resident() -> int | None:
-    """Bytes of this process in RAM; None where the system doesn't tell."""
-    try:
-        return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError, AttributeError):
-        return None
+def lost(bus: EventBus) -> dict[str, Any]:
+    """Where most was accepted and not delivered, and what was so last."""
+    most = bus.ledger.channels.most_common(MOST)
+    return {
+        "channels": [
+            {"socket": name, "channel": channel, "reason": reason, "messages": count}
+            for (name, channel, reason), count in most
+        ],
+        "last": [loss._asdict() for loss in list(bus.ledger.last)[-MOST:]],
+    }
 
 
 def installed_version() -> str | None:

@@ -110,6 +110,8 @@ async def test_of_some_channels_only_the_latest_per_key_waits(
                 await public.publish("prices.btc", f"{number} {key}", key=key)
             await public.publish("news", f"{number} news")
         assert bus.dropped == {("public", "superseded"): 198}
+        assert bus.ledger.channels == {("public", "prices.btc", "superseded"): 198}
+        assert {loss.connection_id for loss in bus.ledger.last} == {connection.id}
         received = [await client.receive() for _ in range(sent + 102)]
     texts = [frame.payload.decode() for frame in received[sent:]]
     assert texts == [*(f"{number} news" for number in range(99)), "99 bid", "99 ask", "99 news"]

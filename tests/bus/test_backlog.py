@@ -18,8 +18,8 @@ def backlog(
 ) -> tuple[Backlog, Dropped]:
     dropped: Dropped = Counter()
 
-    def count(reason: str, number: int) -> None:
-        dropped[reason] += number
+    def count(reason: str, channels: list[str | None]) -> None:
+        dropped[reason] += len(channels)
 
     notice = (lambda number: f"<{number}>".encode()) if told else None
     return Backlog(

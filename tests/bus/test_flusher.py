@@ -33,7 +33,7 @@ class NotedWire:
 
 class Owner:
     def backlog(self) -> Backlog:
-        return Backlog("close", 10 * CHUNK, lambda reason, count: None)
+        return Backlog("close", 10 * CHUNK, lambda reason, channels: None)
 
     def overflow(self, reason: str) -> None:
         raise AssertionError(reason)

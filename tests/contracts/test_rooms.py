@@ -23,7 +23,7 @@ LEVELS = [
     {"sockets", "lifespans"},
     {"connection", "channels", "topics", "journal"},
     {"outbox", "flusher"},
-    {"deflate", "gate"},
+    {"deflate", "gate", "ledger"},
     {"frames", "backlog", "heartbeats"},
     {"broker", "store", "chain", "host", "config"},
     {"hookspecs", "node"},
