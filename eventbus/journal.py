@@ -76,6 +76,12 @@ class Journal:
                 f"the store did not answer within {START:g} s, so the journal can't begin"
             ) from None
 
+    async def move(self, node: Node) -> None:
+        """Go on as another node: what the old one wrote is owed by whoever claimed it. Raises StoreError."""
+        self.node = node
+        self._place = connections_of(node.id)
+        await self.start()
+
     async def enter(self, connection: ClientConnection) -> None:
         """Write a connection down; it is safe when this returns. Raises StoreError."""
         done = asyncio.get_running_loop().create_future()

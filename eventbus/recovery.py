@@ -16,7 +16,7 @@ from .context import Handshake
 from .errors import StoreError
 from .events import CloseCode, ConnectionState
 from .journal import NODES, Entry, Journal, connections_of, encode
-from .node import Node, lives
+from .node import Node, lives, this_node
 
 if TYPE_CHECKING:
     from .bus import CoreBus
@@ -83,6 +83,9 @@ class Recovery:
             self._own = new
         else:
             self._fenced()
+            self._beat = 0
+            await self._journal.move(await asyncio.to_thread(this_node, self._journal.node.name))
+            self._own = encode(self._journal.node)
         for node_id, old in list(self._claimed.items()):
             await self._claim(node_id, old)
 

@@ -1,0 +1,32 @@
+"""A node that another one took for dead: its disconnects were run there, and must not run twice."""
+
+from __future__ import annotations
+
+from eventbus import EventBus
+from eventbus.journal import NODES, connections_of
+from eventbus.recovery import Recovery
+from eventbus.sockets import BusSocket
+from tests.behaviour.conftest import Ends
+from tests.conftest import Serve, Until
+
+
+async def test_its_connections_are_closed_without_a_second_disconnect_and_it_goes_on(
+    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until
+) -> None:
+    session = await serve(bus)
+    journal = bus._journal
+    assert journal is not None
+    old = journal.node.id
+    async with session.ws_connect("/public") as client:
+        assert len(await bus.store.find(connections_of(old), (), "", 10)) == 1
+        # What the other node does: it claims the document, runs the disconnects and deletes it.
+        await bus.store.delete(NODES, old)
+        await Recovery(bus, journal, bus._fenced)._renew()
+        assert (await client.receive(timeout=10)).data == 1012
+    await until(lambda: not public.connections)
+    assert not ends
+    assert journal.node.id != old
+    async with session.ws_connect("/public"):
+        assert len(await bus.store.find(connections_of(journal.node.id), (), "", 10)) == 1
+    await until(lambda: ends)
+    assert len(ends) == 1
