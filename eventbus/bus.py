@@ -22,12 +22,14 @@ from .journal import Journal
 from .ledger import Ledger
 from .lifespans import Lifespans
 from .node import this_node
+from .owed import Debts
 from .recovery import Recovery
 from .shutdown import Shutdown
 from .sockets import BusSocket
 from .store.collection import Collection
-from .store.protocol import Store
+from .store.protocol import Change, Store
 from .topics import Topic
+from .write_ahead import WriteAheadStore
 
 logger = logging.getLogger("eventbus")
 
@@ -75,6 +77,7 @@ class CoreBus:
         """What this node is called in logs; by default the name of the machine."""
         self.journaling = True
         """Whether connections are written down, so that a crash leaves none without a disconnect."""
+        self.debts = Debts()
         self.lifespans = Lifespans()
         self._store = store
         self._spaces: dict[str, Channels] = {}
@@ -108,7 +111,7 @@ class CoreBus:
 
     def collection(self, name: str) -> Collection:
         """The collection of that name, with every permission. Raises InvalidRequest for the name."""
-        return Collection(self.store, name)
+        return Collection(WriteAheadStore(self.store, self._announce), name)
 
     def topic(self, name: str) -> Topic:
         """The topic of that name; the same object every time."""
@@ -154,10 +157,19 @@ class CoreBus:
         recovery.start()
         stack.push_async_callback(recovery.stop)
 
+    def _announce(self, connection: ClientConnection) -> Change | None:
+        if self._journal is None or not connection.socket.chains.disconnect.links:
+            return None
+        return self._journal.announce(connection)
+
     async def enter(self, connection: ClientConnection) -> None:
         """Write an accepted connection down, if it has a disconnect chain to miss. Raises StoreError."""
         if self._journal is not None and connection.socket.chains.disconnect.links:
             await self._journal.enter(connection)
+
+    def owe(self, connection: ClientConnection, code: int, reason: str = "") -> None:
+        """The store failed the disconnect chain of a connection: it is run again until the store works."""
+        self.debts.add(connection, code, reason)
 
     def strike(self, connection: ClientConnection) -> None:
         """The disconnect chain of a connection that was written down has ended."""
@@ -167,7 +179,7 @@ class CoreBus:
     def _fenced(self) -> None:
         """Another node took this one for dead and has run its disconnects: they must not run twice."""
         logger.error("another node took this one for dead: its connections are closed")
-        for connection in self.connections():
+        for connection in self.connections() + self.debts.connections():
             connection.reaped = connection.journaled
             connection.journaled = False
             if connection.sendable and connection.wire is not None:
@@ -180,6 +192,7 @@ class CoreBus:
             return
         async with stack:
             await self.drain()
+            await self.debts.stop(self.shutdown.grace)
             self.heartbeats.stop()
             if self._sweep is not None:
                 self._sweep.cancel()

@@ -68,7 +68,10 @@ class Request(msgspec.Struct, eq=False):
     close_code: int | None = None
     close_reason: str = ""
     recovered: bool = False
-    """Whether this is the disconnect of a connection whose node died: only its journal is left of it."""
+    """Whether this is a disconnect that was missed, for its node died or its store failed: it may come again.
+
+    After a crash only what the journal holds is left of the connection.
+    """
     _json: Any = UNPARSED
 
     @property

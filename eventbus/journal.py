@@ -1,6 +1,7 @@
 """Who is connected, written down in the store, so that a crash leaves nobody without a disconnect.
 
-A connection is written before its handshake is answered, and struck out when its disconnect chain has ended.
+A connection is written before its handshake is answered, or earlier, with the first document that its connect
+chain stores; it is struck out when its disconnect chain has ended.
 The connections of a node are a sub-collection of the node's document.
 """
 
@@ -14,6 +15,7 @@ import msgspec
 
 from .context import Identity
 from .errors import StoreError
+from .events import ConnectionState
 from .node import Node
 from .store.protocol import Change, Place, Store
 
@@ -75,6 +77,12 @@ class Journal:
             raise StoreError(
                 f"the store did not answer within {START:g} s, so the journal can't begin"
             ) from None
+
+    def announce(self, connection: ClientConnection) -> Change | None:
+        """The entry of a connection whose connect chain is about to store something; None if it has one."""
+        if connection.journaled or connection.state is not ConnectionState.CONNECTING:
+            return None
+        return Change(self._place, connection.id, encode(entry_of(connection)))
 
     async def move(self, node: Node) -> None:
         """Go on as another node: what the old one wrote is owed by whoever claimed it. Raises StoreError."""

@@ -20,10 +20,11 @@ from typing import Literal
 from .chain import Chain, blamed
 from .connection import ClientConnection
 from .context import Context, Request
-from .errors import ConnectionGone, EventBusError, PluginFailed, Reject
+from .errors import ConnectionGone, EventBusError, PluginFailed, Reject, StoreError
 from .events import CloseCode, ConnectionState, EventType
 from .hookspecs import Outcome
 from .sockets import BusSocket
+from .write_ahead import arriving
 
 logger = logging.getLogger("eventbus")
 
@@ -53,7 +54,8 @@ async def connect(connection: ClientConnection) -> Refusal | None:
         socket.bus,
     )
     refusal: Refusal | None = None
-    accepted = False
+    accepted = owed = False
+    token = arriving.set(connection)
     try:
         result = await within(socket, "connect", ctx)
         response = result.response
@@ -73,9 +75,17 @@ async def connect(connection: ClientConnection) -> Refusal | None:
     except Exception as error:
         log_failure(socket, ctx, error)
         refusal = Refusal(500, "")
+        owed = store_failed(error)
     finally:
+        arriving.reset(token)
         if not accepted:
             socket.forget(connection)
+            if connection.journaled and owed:
+                # A link could not undo what it had stored.
+                socket.bus.owe(connection, CloseCode.ABNORMAL)
+            elif connection.journaled and cancellings() < 2:
+                # Cancelled twice, a link's clean-up was cut short as well: that is left to the journal.
+                socket.bus.strike(connection)
     return refusal
 
 
@@ -113,8 +123,12 @@ def failed(connection: ClientConnection, ctx: Context, error: BaseException) -> 
 
 async def disconnect(
     connection: ClientConnection, code: int, reason: str = "", *, recovered: bool = False
-) -> None:
-    """Run the disconnect chain, then forget the connection, whatever the chain did."""
+) -> bool:
+    """Run the disconnect chain, then forget the connection, whatever the chain did.
+
+    False says that the store failed the chain, so that it is owed: it is run again, `recovered`, by the bus,
+    or by the caller if that is what this was already.
+    """
     socket = connection.socket
     connection.state = ConnectionState.CLOSED
     connection.outbox.shut = True
@@ -132,18 +146,22 @@ async def disconnect(
     try:
         if not connection.reaped:
             await within(socket, "disconnect", ctx)
+        ended = True
     except asyncio.CancelledError as error:
         log_failure(socket, ctx, error)
         if really_cancelled():
             raise
+        ended = True
     except Exception as error:
         log_failure(socket, ctx, error)
-    else:
-        ended = True
+        ended = not store_failed(error)
     finally:
         socket.forget(connection)
-        if connection.journaled and (ended or not really_cancelled()):
+        if connection.journaled and ended:
             socket.bus.strike(connection)
+    if not ended and not recovered:
+        socket.bus.owe(connection, code, reason)
+    return ended
 
 
 async def within(socket: BusSocket, event: Literal["connect", "disconnect"], ctx: Context) -> Context:
@@ -208,10 +226,26 @@ async def run(socket: BusSocket, chain: Chain, ctx: Context) -> Context:
                 logger.exception("observer %r raised", name, extra={"plugin": name})
 
 
+def store_failed(error: BaseException | None) -> bool:
+    """Whether the store is the cause of it, rather than a plugin."""
+    while error is not None:
+        if isinstance(error, BaseExceptionGroup):
+            return any(map(store_failed, error.exceptions))
+        if isinstance(error, StoreError):
+            return True
+        error = error.__cause__
+    return False
+
+
 def really_cancelled() -> bool:
     """Whether somebody cancelled this task, rather than a link letting a CancelledError of its own escape."""
+    return cancellings() > 0
+
+
+def cancellings() -> int:
+    """How often this task was cancelled."""
     task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    return 0 if task is None else task.cancelling()
 
 
 def log_failure(socket: BusSocket, ctx: Context, error: BaseException) -> None:

@@ -17,6 +17,7 @@ from .errors import StoreError
 from .events import CloseCode, ConnectionState
 from .journal import NODES, Entry, Journal, connections_of, encode
 from .node import Node, lives, this_node
+from .store.protocol import Change
 
 if TYPE_CHECKING:
     from .bus import CoreBus
@@ -95,7 +96,10 @@ class Recovery:
         while page := await self._store.find(NODES, (), after, PAGE):
             after = page[-1][0]
             for node_id, body in page:
-                if node_id == self._journal.node.id or not await self._dead(node_id, body):
+                if node_id == self._journal.node.id:
+                    continue
+                # What it has claimed and could not finish looks alive, for it bears this node's name.
+                if node_id not in self._claimed and not await self._dead(node_id, body):
                     continue
                 if await self._claim(node_id, body):
                     await self._recover(node_id)
@@ -129,25 +133,32 @@ class Recovery:
     async def _recover(self, node_id: str) -> None:
         """Run the disconnect of every connection that the node left, then forget the node."""
         place = connections_of(node_id)
-        count = 0
-        while page := await self._store.find(place, (), "", PAGE):
+        count = kept = 0
+        after = ""
+        while page := await self._store.find(place, (), after, PAGE):
+            after = page[-1][0]
             for start in range(0, len(page), AT_ONCE):
-                ending = [self._disconnect(key, body) for key, body in page[start : start + AT_ONCE]]
-                await asyncio.gather(*ending)
-                for key, _ in page[start : start + AT_ONCE]:
-                    await self._store.delete(place, key)
-                    count += 1
+                some = page[start : start + AT_ONCE]
+                ended = await asyncio.gather(*(self._disconnect(key, body) for key, body in some))
+                strikes = [Change(place, key, None) for (key, _), ok in zip(some, ended, strict=True) if ok]
+                await self._store.write(strikes)
+                count += len(strikes)
+                kept += len(some) - len(strikes)
+        if kept:
+            logger.warning("recovery of node %s: the store failed %d disconnect chains", node_id, kept)
+            return
         await self._store.delete(NODES, node_id)
         self._claimed.pop(node_id, None)
         self._seen.pop(node_id, None)
         logger.info("recovered node %s: %d connections got their disconnect", node_id, count)
 
-    async def _disconnect(self, connection_id: str, body: bytes) -> None:
+    async def _disconnect(self, connection_id: str, body: bytes) -> bool:
+        """Run one disconnect chain; False where the store failed it, so that it has to be run again."""
         try:
             entry = msgspec.json.decode(body, type=Entry)
         except (msgspec.DecodeError, msgspec.ValidationError):
             logger.error("recovery: the journal of connection %r can't be read", connection_id)
-            return
+            return True
         socket = self._bus.sockets.get(entry.socket)
         if socket is None:
             logger.error(
@@ -155,7 +166,7 @@ class Recovery:
                 entry.socket,
                 connection_id,
             )
-            return
+            return True
         handshake = Handshake(
             path=entry.path,
             query=NO_QUERY,
@@ -170,4 +181,4 @@ class Recovery:
         connection.identity = entry.identity
         connection.session.update(entry.session)
         connection.state = ConnectionState.CLOSED
-        await lifecycle.disconnect(connection, CloseCode.ABNORMAL, recovered=True)
+        return await lifecycle.disconnect(connection, CloseCode.ABNORMAL, recovered=True)

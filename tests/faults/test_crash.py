@@ -8,7 +8,10 @@ import sqlite3
 import time
 from collections.abc import Callable
 
-from tests.faults.conftest import Witness
+import pytest
+
+from tests.faults.conftest import CONFIG, Witness
+from tests.sync_client import Refused
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
@@ -20,9 +23,30 @@ def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
 
 def journaled(witness: Witness) -> int:
     """How many documents of the bus's own are in the store."""
+    return documents(witness, "eventbus.nodes")
+
+
+def documents(witness: Witness, collection: str) -> int:
+    """How many documents a collection has, those of its sub-collections among them."""
     with sqlite3.connect(witness.project.folder / "eventbus.sqlite3") as store:
-        query = "SELECT count(*) FROM documents WHERE collection = 'eventbus.nodes'"
-        return int(store.execute(query).fetchone()[0])
+        query = "SELECT count(*) FROM documents WHERE collection = ?"
+        return int(store.execute(query, (collection,)).fetchone()[0])
+
+
+DYING = """\
+import os
+
+from app import note
+
+
+async def die(ctx, call_next):
+    os._exit(9)
+
+
+async def leave(ctx, call_next):
+    note("end", ctx.request.connection_id, ctx.request.close_code, ctx.request.recovered)
+    return await call_next(ctx)
+"""
 
 
 def test_after_kill_9_the_next_start_runs_every_disconnect_that_was_missed(witness: Witness) -> None:
@@ -109,6 +133,25 @@ def test_a_process_that_was_stopped_for_a_while_is_not_taken_for_dead(witness: W
         os.kill(first.process.pid, signal.SIGCONT)
     assert all(client.echo("again") for client in clients)
     assert not witness.ends()
+
+
+def test_what_a_connect_chain_stored_before_a_crash_is_undone_by_its_disconnect_chain(
+    witness: Witness,
+) -> None:
+    witness.project.write("dying.py", DYING)
+    witness.project.config(
+        CONFIG.replace('"app:arrive"', '"connections", "dying:die"').replace(
+            '"app:leave"', '"dying:leave", "connections"'
+        )
+    )
+    server = witness.serve()
+    with pytest.raises(Refused):
+        witness.connect(server)
+    assert server.process.wait(20) == 9
+    assert documents(witness, "connections") == 1
+    witness.serve()
+    wait_for(lambda: documents(witness, "connections") == 0)
+    assert [words[1:] for words in witness.lines("end")] == [["1006", "True"]]
 
 
 def test_refused_connections_and_failing_messages_leave_nothing_behind(witness: Witness) -> None:

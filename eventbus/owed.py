@@ -1,0 +1,83 @@
+"""Disconnect chains that the store failed: they are run again until it works."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import NamedTuple
+
+from . import lifecycle
+from .connection import ClientConnection
+
+logger = logging.getLogger("eventbus")
+
+FIRST_RETRY = 0.5
+"""Seconds before what the store failed is tried again; twice as many each time."""
+
+LAST_RETRY = 15.0
+"""The most seconds between two tries."""
+
+AT_ONCE = 50
+"""Disconnect chains that run at the same time."""
+
+
+class Owed(NamedTuple):
+    """A disconnect that has yet to be run to its end, with its close code and reason."""
+
+    connection: ClientConnection
+    code: int
+    reason: str
+
+
+class Debts:
+    """Runs what is owed again. What is left when the process ends, its journal still has."""
+
+    def __init__(self) -> None:
+        self._owed: list[Owed] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def __len__(self) -> int:
+        return len(self._owed)
+
+    def connections(self) -> list[ClientConnection]:
+        """Whose disconnects are owed."""
+        return [owed.connection for owed in self._owed]
+
+    def add(self, connection: ClientConnection, code: int, reason: str) -> None:
+        """The store failed the disconnect chain of this connection."""
+        self._owed.append(Owed(connection, code, reason))
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._pay())
+
+    async def stop(self, seconds: float) -> None:
+        """Try a last time, for so long at most."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            self._task = None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._try()
+        if self._owed:
+            logger.error(
+                "%d disconnect chains still fail in the store and are left to the journal", len(self._owed)
+            )
+
+    async def _pay(self) -> None:
+        pause = FIRST_RETRY
+        while self._owed:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LAST_RETRY)
+            await self._try()
+        self._task = None
+
+    async def _try(self) -> None:
+        """Run each once more, while the store works."""
+        while self._owed:
+            some = self._owed[:AT_ONCE]
+            done = await asyncio.gather(*(lifecycle.disconnect(*owed, recovered=True) for owed in some))
+            left = [owed for owed, ended in zip(some, done, strict=True) if not ended]
+            self._owed[: len(some)] = left
+            if left:
+                return
