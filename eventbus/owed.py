@@ -15,7 +15,7 @@ logger = logging.getLogger("eventbus")
 FIRST_RETRY = 0.5
 """Seconds before what the store failed is tried again; twice as many each time."""
 
-LAST_RETRY = 15.0
+LAST_RETRY = 5.0
 """The most seconds between two tries."""
 
 AT_ONCE = 50

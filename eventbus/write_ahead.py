@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
 from .connection import ClientConnection
+from .errors import StoreError
 from .store.protocol import Change, Condition, Place, Store
 
 arriving: ContextVar[ClientConnection | None] = ContextVar("arriving", default=None)
@@ -38,7 +39,8 @@ class WriteAheadStore:
         connection.journaled = True
         try:
             await self._store.write([entry, Change(place, key, document)])
-        except BaseException:
+        except StoreError:
+            # Cancelled, it may have been written all the same.
             connection.journaled = False
             raise
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 from tests.conftest import Project, Server
+from tests.figures import show
 from tests.sync_client import SyncClient
 
 APP = """\
@@ -121,3 +123,8 @@ def witness(project: Project) -> Iterator[Witness]:
     yield made
     for client in made.clients:
         client.socket.close()
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """What was tried, and what came of it."""
+    show(terminalreporter, "tests/faults/")
