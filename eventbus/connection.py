@@ -148,7 +148,9 @@ class ClientConnection:
             raise ConnectionGone(self.id, self.socket.name)
         most = self.socket.options.max_subscriptions
         if most and self._channels and len(self._channels) >= most and channel not in self._channels:
+            self.socket.bus.gate.refused["subscriptions"] += 1
             raise LimitReached(f"a connection of {self.socket.name!r} has {most} subscriptions at most")
+        self.socket.check_length(channel)
         name = self.socket.channels.subscribe(channel, self)
         if self._channels is None:
             self._channels = set()

@@ -13,6 +13,8 @@ from .events import ConnectionState, EventType
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy, MultiMapping
 
+    from .nesting import Nesting
+
 Next: TypeAlias = "Callable[[Context], Awaitable[Context]]"
 """The rest of the chain: give it the context, await the context."""
 
@@ -29,7 +31,7 @@ UNPARSED: Any = object()
 class Handshake:
     """What the HTTP request of a connection said; one object, shared by all of its events."""
 
-    __slots__ = ("cookies", "headers", "path", "query", "remote", "subprotocols", "trace")
+    __slots__ = ("cookies", "headers", "nesting", "path", "query", "remote", "subprotocols", "trace")
 
     def __init__(
         self,
@@ -49,6 +51,8 @@ class Handshake:
         self.remote = remote
         self.subprotocols = subprotocols
         self.trace = trace
+        self.nesting: Nesting | None = None
+        """The socket's limit on nested JSON."""
 
 
 class Request(msgspec.Struct, eq=False):
@@ -85,8 +89,13 @@ class Request(msgspec.Struct, eq=False):
         return self.data.decode()
 
     def json(self) -> Any:
-        """The payload as JSON (RFC 8259), parsed once. Raises ValueError where it is none."""
+        """The payload as JSON (RFC 8259), parsed once.
+
+        Raises ValueError where it is none, or nested deeper than the socket's `max_json_depth`.
+        """
         if self._json is UNPARSED:
+            if self.handshake.nesting is not None:
+                self.handshake.nesting.check(self.data)
             try:
                 self._json = decode_json(self.data)
             except RecursionError:

@@ -15,6 +15,7 @@ import asyncio
 import dataclasses
 import logging
 import time
+import weakref
 from typing import Literal
 
 from .chain import Chain, blamed
@@ -55,7 +56,7 @@ async def connect(connection: ClientConnection) -> Refusal | None:
     )
     refusal: Refusal | None = None
     accepted = owed = False
-    token = arriving.set(connection)
+    token = arriving.set(weakref.ref(connection))
     try:
         result = await within(socket, "connect", ctx)
         response = result.response

@@ -12,13 +12,14 @@ from .audiences import covers
 from .backlog import Backlog, Policy
 from .broker import Publication
 from .chain import Chain, Composed, Link, build, flatten
-from .channels import Channels, check_channel
+from .channels import MAX_CHANNEL_BYTES, Channels, check_channel
 from .connection import ClientConnection
 from .context import ConnectionDetails, Data, Handshake, Middleware
 from .deflate import Compression
-from .errors import ConnectionGone, EventBusError, RegistrationError
+from .errors import ConnectionGone, EventBusError, LimitReached, RegistrationError
 from .events import EventType
 from .frames import encode
+from .nesting import Nesting
 
 if TYPE_CHECKING:
     from .bus import CoreBus
@@ -52,6 +53,10 @@ class SocketOptions:
     """Messages that a client may send within a second, 0 for any number."""
     max_bytes: int = 0
     """Bytes that a client may send within a second, 0 for any number."""
+    max_channel_length: int = MAX_CHANNEL_BYTES
+    """Bytes of the name of a channel or of a pattern."""
+    max_json_depth: int = 128
+    """Levels of arrays and objects in a message that is read as JSON, 0 for any number."""
     connect_timeout: float = 10.0
     """How long the connect chain may take, 0 for ever."""
     message_timeout: float = 60.0
@@ -99,6 +104,7 @@ class BusSocket:
         self.chains = Chains()
         self.channels: Channels = bus.channels(self.space)
         self.connections: dict[str, ClientConnection] = {}
+        self._nesting = Nesting(self.options.max_json_depth, bus.gate.refused)
         self._next_watch = 0.0
         self._handlers: dict[EventType, Middleware] = {}
 
@@ -147,6 +153,9 @@ class BusSocket:
 
     def open(self, handshake: Handshake, lost: Callable[[], bool]) -> ClientConnection:
         """A new connection, on its way through the connect chain; `lost` says whether its client is gone."""
+        if self._nesting.most != self.options.max_json_depth:
+            self._nesting = Nesting(self.options.max_json_depth, self.bus.gate.refused)
+        handshake.nesting = self._nesting
         connection = ClientConnection(self, handshake, lost)
         self.connections[connection.id] = connection
         self.bus.connecting.add(connection)
@@ -190,11 +199,23 @@ class BusSocket:
         self, channel: str, data: Data, exclude: Iterable[str] = (), key: str | None = None
     ) -> None:
         check_channel(channel)
+        self.check_length(channel)
         if not isinstance(data, str):
             encode(data)
         if isinstance(exclude, str):
             raise TypeError("exclude takes several connection ids, such as [id], not a str")
         await self.bus.broker.publish(Publication(self.space, channel, data, frozenset(exclude), key))
+
+    def check_length(self, channel: str) -> None:
+        """Raise LimitReached for a channel or pattern with a longer name than the socket allows."""
+        most = self.options.max_channel_length
+        if (
+            isinstance(channel, str)
+            and len(channel) * 4 > most
+            and len(channel.encode(errors="surrogatepass")) > most
+        ):
+            self.bus.gate.refused["channel_length"] += 1
+            raise LimitReached(f"the name of a channel of {self.name!r} is at most {most} bytes long")
 
     async def connection(self, connection_id: str) -> ConnectionDetails:
         return self.find(connection_id).details

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
@@ -9,8 +10,8 @@ from .connection import ClientConnection
 from .errors import StoreError
 from .store.protocol import Change, Condition, Place, Store
 
-arriving: ContextVar[ClientConnection | None] = ContextVar("arriving", default=None)
-"""The connection whose connect chain runs."""
+arriving: ContextVar[weakref.ref[ClientConnection] | None] = ContextVar("arriving", default=None)
+"""The connection whose connect chain runs. Weak: cancelled timers keep their context."""
 
 
 class WriteAheadStore:
@@ -31,7 +32,8 @@ class WriteAheadStore:
         await self._store.stop()
 
     async def set(self, place: Place, key: str, document: bytes) -> None:
-        connection = arriving.get()
+        reference = arriving.get()
+        connection = reference() if reference is not None else None
         entry = self._announce(connection) if connection is not None else None
         if entry is None or connection is None:
             await self._store.set(place, key, document)

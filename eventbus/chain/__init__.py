@@ -1,7 +1,7 @@
 """Chains: middleware composed once, in the order of a list. Pure functions, nothing mutable."""
 
-from .chain import Chain, Link, blamed, build
+from .chain import Chain, Link, blamed, build, link_of
 from .compose import Composed, compose, flatten
 from .routes import route
 
-__all__ = ["Chain", "Composed", "Link", "blamed", "build", "compose", "flatten", "route"]
+__all__ = ["Chain", "Composed", "Link", "blamed", "build", "compose", "flatten", "link_of", "route"]

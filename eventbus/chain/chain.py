@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import traceback
 from collections.abc import Awaitable, Sequence
-from types import FunctionType
+from types import FrameType, FunctionType
 
 from ..context import Context, Middleware, Next
 from ..errors import PluginFailed
@@ -72,16 +72,22 @@ def bind(link: Link, call_next: Next) -> Next:
 
 
 def blamed(error: BaseException) -> str:
-    """The name of the link that the exception came from, or an empty string.
+    """The link that the exception came from, the innermost in its traceback, or an empty string."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return next(filter(None, map(link_of, reversed(frames))), "")
 
-    It is the innermost that the traceback shows: the frame of a link holds the `call_next` that was made for
-    it alone.
+
+def link_of(frame: FrameType) -> str:
+    """The name of the link that a frame runs for, or an empty string where that can't be seen.
+
+    The frame of a link holds the `call_next` that was made for it alone. Another thread may ask for a frame
+    that runs.
     """
     name = ""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        for value in frame.f_locals.values():
-            if isinstance(value, FunctionType):
-                name = getattr(value, HOLDER, "") or name
+    # A copy made in one step: the names of a running module or class may change meanwhile.
+    for value in tuple(frame.f_locals.values()):
+        if isinstance(value, FunctionType):
+            name = getattr(value, HOLDER, "") or name
     return name
 
 

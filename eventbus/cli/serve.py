@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..config import find_config
 from ..errors import ConfigError
-from ..server.configured import Reloader, configured, read
+from ..server.configured import configured, read
+from ..server.reloader import Reloader
 from ..server.run import run
 from .logs import configure_logs
 

@@ -44,6 +44,17 @@ class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The private key, without a password."""
 
 
+class RollbackConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `[server.rollback]`: when a reload is taken back. An event fails if its chain does."""
+
+    within: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = 10.0
+    """Seconds after the reload that its chains are on trial."""
+    failures: Annotated[float, Meta(ge=0, lt=1)] = 0.1
+    """The share of events that may fail."""
+    events: Annotated[int, Meta(ge=1)] = 20
+    """Events before which nothing is decided."""
+
+
 class ServerConfig(Struct, frozen=True, kw_only=True):
     """The table `[server]`."""
 
@@ -73,12 +84,18 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Bytes that may wait for all slow clients together; above it those with the most waiting are closed."""
     handshake_timeout: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = 10.0
     """Seconds until a client has to have sent its whole request head."""
+    max_header_size: Annotated[int, Meta(ge=256, le=1024 * 1024)] = 8190
+    """Bytes of the request line and of each header of a request."""
+    max_headers: Annotated[int, Meta(ge=16, le=10_000)] = 128
+    """Headers of a request."""
     import_timeout: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = 10.0
     """Seconds that the import of one plugin may take."""
     node: str = ""
     """What this node is called in logs and in the store; by default the name of the machine."""
     journal: bool = True
     """Whether connections are written down, so that a crash leaves none without a disconnect."""
+    blocking_limit: Annotated[float, Meta(ge=0, le=60)] = 0.25
+    """Seconds from which on what blocks the event loop is logged and counted; 0 looks for nothing."""
     blocked: tuple[Text, ...] = ()
     """Plugins that must not be loaded."""
     backlog: Annotated[int, Meta(ge=1, le=65535)] = 1024
@@ -87,6 +104,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Whether another process may listen on the same port at the same time (SO_REUSEPORT)."""
     trusted_proxies: tuple[Text, ...] = ()
     """IP addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    rollback: RollbackConfig | None = None
+    """When a reload is taken back; without it never."""
     tls: TlsConfig | None = None
     """The certificate; without one the server speaks plain HTTP."""
     health: bool | HealthConfig = True
@@ -165,6 +184,10 @@ class SocketSettings(Struct, frozen=True, kw_only=True):
     """Messages that a client may send within a second, then it is closed with 1008; 0 for any number."""
     max_bytes: Annotated[int, Meta(ge=0)] = 0
     """Bytes that a client may send within a second, then it is closed with 1008; 0 for any number."""
+    max_channel_length: Annotated[int, Meta(ge=1, le=256)] = 256
+    """Bytes of the name of a channel."""
+    max_json_depth: Annotated[int, Meta(ge=0)] = 128
+    """Levels of arrays and objects in a message that is read as JSON; 0 for any number."""
     connect_timeout: Duration = 10.0
     """Seconds that the connect chain may take; 0 for ever."""
     message_timeout: Duration = 60.0

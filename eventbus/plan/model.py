@@ -104,6 +104,8 @@ def socket_options(socket: SocketConfig) -> SocketOptions:
         max_subscriptions=socket.max_subscriptions,
         max_messages=socket.max_messages,
         max_bytes=socket.max_bytes,
+        max_channel_length=socket.max_channel_length,
+        max_json_depth=socket.max_json_depth,
         connect_timeout=socket.connect_timeout,
         message_timeout=socket.message_timeout,
         disconnect_timeout=socket.disconnect_timeout,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -21,6 +22,7 @@ from .proxy import Network, behind_proxies
 from .status import PATH as STATUS_PATH
 from .status import status_page
 from .tls import Tls
+from .watchdog import Watchdog
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -33,6 +35,10 @@ class Listening:
     backlog: int = 1024
     """Connections that may wait in the kernel."""
     reuse_port: bool = False
+    max_header_size: int = 8190
+    """Bytes of the request line and of each header."""
+    max_headers: int = 128
+    """Headers of a request."""
 
 
 class EventBus(CoreBus):
@@ -58,6 +64,9 @@ class EventBus(CoreBus):
         super().__init__(store=store, broker=broker)
         self.health = Health(self, lambda: self.running)
         self.lag = Lag()
+        self.watchdog = Watchdog(self.lag)
+        self.blocking = self.watchdog.blocking
+        """How often and for how long the event loop was blocked, by plugin and place."""
         self.pages: dict[str, Handler] = {}
         """What is served at a path that no socket has."""
 
@@ -106,12 +115,18 @@ class EventBus(CoreBus):
         return await serve_socket(self, socket, request)
 
     async def _life(self, app: web.Application) -> AsyncIterator[None]:
-        await self.start()
-        self.started = time.monotonic()
         self.lag.start()
-        yield
-        self.lag.stop()
-        await self.stop()
+        # A round of the loop, so that it is known what one looks like before a plugin's lifespan can block.
+        await asyncio.sleep(0)
+        self.watchdog.start()
+        try:
+            await self.start()
+            self.started = time.monotonic()
+            yield
+            await self.stop()
+        finally:
+            await self.watchdog.stop()
+            self.lag.stop()
 
     async def _on_shutdown(self, app: web.Application) -> None:
         await self.drain()

@@ -1,28 +1,24 @@
-"""A bus from a configuration file, and its reload."""
+"""A bus from a configuration file."""
 
 from __future__ import annotations
 
-import asyncio
-import importlib
 import logging
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, TypeVar
 
 from aiohttp.web_routedef import AbstractRouteDef
 
 from ..config import Config, HealthConfig, parse, read_document
 from ..config.positions import KeyPath
-from ..errors import ConfigError, Finding, PluginBroken, PluginError
+from ..errors import ConfigError, Finding, PluginBroken
 from ..gate import Limits
-from ..host import Host, installed
+from ..host import Host
 from ..plan import Plan, plan, socket_options
 from ..plan.model import items
 from .application import EventBus, Listening
 from .proxy import networks
-from .tls import Tls, load_tls, paths, tls_findings
+from .tls import Tls, load_tls, tls_findings
 
 logger = logging.getLogger("eventbus")
 
@@ -70,6 +66,8 @@ def configured(config: Config, made: Plan) -> EventBus:
         tls=None if context is None else Tls(context),
         backlog=config.server.backlog,
         reuse_port=config.server.reuse_port,
+        max_header_size=config.server.max_header_size,
+        max_headers=config.server.max_headers,
     )
     bus.journaling = config.server.journal
     bus.node_name = config.server.node
@@ -120,6 +118,7 @@ def swap(bus: EventBus, config: Config, made: Plan) -> None:
         memory=config.server.max_memory,
     )
     bus.flusher.ceiling = config.server.max_outbox_total
+    bus.watchdog.use(config.server.blocking_limit)
     bus.trusted_proxies = networks(config.server.trusted_proxies)
     bus.admin_token = config.server.admin_token
     bus.serve_pages(health_config(config.server.health), config.server.status)
@@ -132,117 +131,3 @@ def health_config(config: bool | HealthConfig) -> HealthConfig | None:
     if isinstance(config, bool):
         return HealthConfig() if config else None
     return config
-
-
-class Reloader:
-    """Builds and checks a changed configuration, and swaps it in only when it is whole."""
-
-    def __init__(self, bus: EventBus, path: Path, config: Config, made: Plan) -> None:
-        self.bus = bus
-        self.path = path
-        self.config = config
-        self.made = made
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files that a reload reads, but for the application's own modules."""
-        return (self.path, *paths(self.config))
-
-    async def reload(self) -> None:
-        """Read the file again and run it. Raises ConfigError with the findings; then nothing has changed.
-
-        Events under way end on the chains that they began on; lifespans whose options did not change go on.
-        """
-        stale = forget_modules(self.config.folder)
-        try:
-            config, made, findings = await asyncio.to_thread(read, self.path)
-            findings += restart_needed(self.config, config)
-            findings += routes_changed(self.made, made, config)
-            if findings:
-                raise ConfigError(findings)
-            context = await asyncio.to_thread(load_tls, config)
-            old = self.bus.lifespans.wanted
-            self.bus.lifespans.wanted = made.lifespans(self.bus)
-            try:
-                await self.bus.lifespans.start()
-            except PluginError as error:
-                self.bus.lifespans.wanted = old
-                raise ConfigError([config.document.finding(("plugins", error.plugin), str(error))]) from error
-        except BaseException:
-            sys.modules.update(stale)
-            raise
-        make_sockets(self.bus, config)
-        swap(self.bus, config, made)
-        if self.bus.listening.tls is not None and context is not None:
-            self.bus.listening.tls.use(context)
-        self.config, self.made = config, made
-        await self.bus.lifespans.stop(keep=self.bus.lifespans.wanted)
-
-
-def forget_modules(folder: Path) -> dict[str, ModuleType]:
-    """Take the application's own modules, those beside the configuration, out of the import system.
-
-    Returns them, so that they can be put back. Installed packages stay: they don't change under a server.
-    """
-    root = folder.resolve()
-    importlib.invalidate_caches()
-    kept = {each.entry_point.module.partition(".")[0] for each in installed().values()}
-    kept |= {"eventbus", "__main__"}
-    stale = {}
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not file or name.partition(".")[0] in kept:
-            continue
-        path = Path(file)
-        if path.is_relative_to(root) and "site-packages" not in path.parts:
-            stale[name] = sys.modules.pop(name)
-    return stale
-
-
-def restart_needed(old: Config, new: Config) -> list[Finding]:
-    """A finding for each change that a running server can't take over."""
-    findings = []
-
-    def differ(path: tuple[str | int, ...], before: object, after: object) -> None:
-        if before != after:
-            findings.append(
-                new.document.finding(path, "this can't change while the server runs", "restart it")
-            )
-
-    for key in (
-        "host",
-        "port",
-        "url",
-        "page",
-        "handshake_timeout",
-        "node",
-        "journal",
-        "backlog",
-        "reuse_port",
-    ):
-        differ(("server", key), getattr(old.server, key), getattr(new.server, key))
-    differ(("server", "tls"), old.server.tls is None, new.server.tls is None)
-    differ(("store",), old.store, new.store)
-    differ(("broker",), old.broker, new.broker)
-    for name, socket in old.sockets.items():
-        after = new.sockets.get(name)
-        if after is None:
-            message = f"socket {name!r} can't be removed while the server runs"
-            findings.append(new.document.finding(("sockets",), message, "restart it"))
-            continue
-        differ(("sockets", name, "path"), socket.path, after.path)
-        differ(("sockets", name, "space"), socket.space, after.space)
-    return findings
-
-
-def routes_changed(old: Plan, new: Plan, config: Config) -> list[Finding]:
-    """A finding for each plugin whose HTTP routes would have to come, go or change."""
-    before = {plugin.name: options for plugin, options in old.bound("eventbus_http")}
-    after = {plugin.name: options for plugin, options in new.bound("eventbus_http")}
-    changed = before.keys() ^ after.keys()
-    changed |= {name for name in before.keys() & after.keys() if before[name] != after[name]}
-    message = "its HTTP routes can't change while the server runs"
-    return [
-        config.document.finding(("plugins", name), f"plugin {name!r}: {message}", "restart it")
-        for name in sorted(changed)
-    ]

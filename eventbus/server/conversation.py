@@ -31,7 +31,7 @@ async def converse(connection: ClientConnection, wire: SocketWire | None) -> Non
     try:
         if wire is not None:
             connection.accept(wire)
-            if wire.interval:
+            if wire.interval and not wire.lost:
                 bus.heartbeats.add(wire)
             await messages(connection, wire)
     except asyncio.CancelledError as error:
@@ -102,7 +102,7 @@ async def finish(connection: ClientConnection, wire: SocketWire | None) -> None:
     code, reason = int(CloseCode.ABNORMAL), ""
     try:
         if wire is not None:
-            if connection.state is OPEN and not wire.lost:
+            if connection.state is OPEN:
                 await answer_close(connection, wire)
             await connection.closed()
             if wire.peer_close is not None:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import time
 from collections import deque
 
 INTERVAL = 0.5
-"""Seconds between two measurements."""
+"""Seconds between two measurements, unless a watchdog wants them more often."""
 
 WINDOW = 60.0
 """Seconds that the largest one is taken from."""
 
 
 class Lag:
-    """Sets a timer again and again, and notes by how much it was late."""
+    """Sets a timer again and again, and notes by how much it was late.
+
+    Another thread may read `due`, `ran` and `depth`.
+    """
 
     def __init__(self) -> None:
-        self._measured: deque[float] = deque([0.0], maxlen=int(WINDOW / INTERVAL))
-        self._due = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self.interval = INTERVAL
+        """Seconds between two measurements."""
+        self.due = 0.0
+        """When the loop should come round next, by the monotonic clock in seconds."""
+        self.ran = 0.0
+        """CPU time of the loop's thread (s) when it came round last."""
+        self.depth = 0
+        """How many frames are on the stack beneath whatever the loop calls."""
+        self._measured: deque[float] = deque([0.0])
+        self._timer: asyncio.Handle | None = None
 
     @property
     def last(self) -> float:
@@ -33,8 +45,8 @@ class Lag:
     def start(self) -> None:
         """Measure from now on."""
         loop = asyncio.get_running_loop()
-        self._due = loop.time() + INTERVAL
-        self._timer = loop.call_at(self._due, self._measure, loop)
+        self.due = time.monotonic()
+        self._timer = loop.call_soon(self._measure, loop)
 
     def stop(self) -> None:
         """Measure no more."""
@@ -43,6 +55,18 @@ class Lag:
             self._timer = None
 
     def _measure(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._measured.append(max(loop.time() - self._due, 0.0))
-        self._due = loop.time() + INTERVAL
-        self._timer = loop.call_at(self._due, self._measure, loop)
+        now = time.monotonic()
+        self._measured.append(max(now - self.due, 0.0))
+        while len(self._measured) > WINDOW / self.interval:
+            self._measured.popleft()
+        self.depth = self._depth()
+        self.ran = time.thread_time()
+        self.due = now + self.interval
+        self._timer = loop.call_later(self.interval, self._measure, loop)
+
+    def _depth(self) -> int:
+        """The frames beneath `_measure`. It is counted each time: a loop may be run again from elsewhere."""
+        frame, count = sys._getframe(1).f_back, 0
+        while frame is not None:
+            frame, count = frame.f_back, count + 1
+        return count

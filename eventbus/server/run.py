@@ -13,8 +13,8 @@ from aiohttp.http import HttpProcessingError
 
 from ..errors import ConfigError, EventBusError
 from .application import EventBus
-from .configured import Reloader
 from .port import last_call, site_of
+from .reloader import Reloader
 
 logger = logging.getLogger("eventbus")
 
@@ -51,8 +51,16 @@ async def serve(
         shutdown_timeout=bus.shutdown.grace,
         # From the first byte of a connection, too: aiohttp has no other limit on how long a head may take.
         keepalive_timeout=bus.handshake_timeout,
+        max_line_size=bus.listening.max_header_size,
+        max_field_size=bus.listening.max_header_size,
+        max_headers=bus.listening.max_headers,
     )
-    logging.getLogger("aiohttp.server").addFilter(without_traceback)
+
+    def no_http(record: logging.LogRecord) -> bool:
+        return without_traceback(record, bus)
+
+    server_log = logging.getLogger("aiohttp.server")
+    server_log.addFilter(no_http)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
@@ -87,6 +95,7 @@ async def serve(
             await last_call(bus, runner)
     finally:
         await runner.cleanup()
+        server_log.removeFilter(no_http)
     logger.info("stopped")
 
 
@@ -139,10 +148,11 @@ def stamps(files: tuple[Path, ...]) -> dict[Path, tuple[int, int]]:
     return found
 
 
-def without_traceback(record: logging.LogRecord) -> bool:
-    """A filter: what a client sends that is no HTTP is the client's mistake, and takes one line."""
+def without_traceback(record: logging.LogRecord, bus: EventBus) -> bool:
+    """A filter: what a client sends that is no HTTP is the mistake of the client: one line, and counted."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
+        bus.gate.refused["bad_request"] += 1
         record.exc_info = None
         record.levelno, record.levelname = logging.INFO, "INFO"
         record.msg, record.args = "no HTTP request: %s", (" ".join(error.message.split())[:200],)

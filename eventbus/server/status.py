@@ -87,7 +87,11 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
         "refused": dict(bus.gate.refused),
         "failures": failures,
         "memory": {"rss": rss or None},
-        "loop": {"lag": round(bus.lag.last, 6), "lag_max": round(bus.lag.largest, 6)},
+        "loop": {
+            "lag": round(bus.lag.last, 6),
+            "lag_max": round(bus.lag.largest, 6),
+            "blocked": bus.blocking.report(),
+        },
     }
 
 

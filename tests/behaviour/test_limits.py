@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 
 import aiohttp
 import pytest
@@ -105,6 +106,56 @@ async def test_subscriptions(bus: EventBus, public: BusSocket, serve: Serve) -> 
         await connection.unsubscribe("a")
         await connection.subscribe("c")
         assert sorted(connection.channels) == ["b", "c"]
+    assert bus.gate.refused == {"subscriptions": 1}
+
+
+async def test_the_length_of_a_channels_name(bus: EventBus, public: BusSocket, serve: Serve) -> None:
+    public.options = dataclasses.replace(public.options, max_channel_length=8)
+    session = await serve(bus)
+    async with session.ws_connect("/public"):
+        (connection,) = public.connections.values()
+        for name in ("x" * 8, "ä" * 4, "a.b.cd.>"):
+            await connection.subscribe(name)
+            for longer in (name + "x", "y" * 300):
+                with pytest.raises((LimitReached, ValueError), match="bytes long"):
+                    await connection.subscribe(longer)
+        with pytest.raises(LimitReached, match="at most 8 bytes"):
+            await public.publish("x" * 9, "")
+        assert sorted(connection.channels) == sorted(["x" * 8, "ä" * 4, "a.b.cd.>"])
+    assert bus.gate.refused == {"channel_length": 7}
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("[[[]]]", True),
+        ('[{"a":[]},[[]],[[]]]', True),
+        ('["[[[[", "]", "\\"[[[[", "\\\\", [[]]]', True),
+        ("[[[[]]]]", False),
+        ('{"a":{"b":{"c":{}}}}', False),
+        ('["\\\\", [[[]]]]', False),
+        ("[[[[", False),
+    ],
+)
+async def test_the_depth_of_json(
+    bus: EventBus, public: BusSocket, serve: Serve, text: str, fits: bool
+) -> None:
+    public.options = dataclasses.replace(public.options, max_json_depth=3)
+
+    @public.on("message")
+    async def read(ctx: Context, call_next: Next) -> Context:
+        try:
+            ctx.connection.send(repr(ctx.request.json() == json.loads(text)))
+        except ValueError as error:
+            ctx.connection.send(str(error))
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    async with session.ws_connect("/public") as client:
+        await client.send_str(text)
+        said = await client.receive_str(timeout=10)
+    assert said == ("True" if fits else "the JSON is nested more than 3 levels deep")
+    assert bus.gate.refused == ({} if fits else {"json_depth": 1})
 
 
 @pytest.mark.parametrize(("limit", "count"), [({"max_messages": 5}, 5), ({"max_bytes": 300}, 3)])
@@ -135,9 +186,11 @@ async def test_messages_a_second(
     assert bus.gate.refused == {"rate": 1}
 
 
-async def test_json_that_is_nested_too_deeply_is_a_value_error(
+async def test_without_a_limit_json_that_is_nested_too_deeply_is_a_value_error(
     bus: EventBus, public: BusSocket, serve: Serve
 ) -> None:
+    public.options = dataclasses.replace(public.options, max_json_depth=0)
+
     @public.on("message")
     async def parse(ctx: Context, call_next: Next) -> Context:
         try:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
+import socket
 import struct
+import weakref
 
 import aiohttp
 import pytest
@@ -19,6 +22,12 @@ from tests.raw_client import BINARY, CLOSE, PING, PONG, TEXT, RawClient, masked
 async def echo(ctx: Context, call_next: Next) -> Context:
     ctx.connection.send(ctx.request.data if ctx.request.is_binary else ctx.request.text)
     return await call_next(ctx)
+
+
+HANDSHAKE = (
+    b"GET /public HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 def close_payload(code: int, reason: str = "") -> bytes:
@@ -251,3 +260,33 @@ async def test_no_heartbeat_leaves_the_clock_alone(bus: EventBus, public: BusSoc
     public.options = dataclasses.replace(public.options, heartbeat=None)
     async with await RawClient.connect(await serve(bus)):
         assert bus.heartbeats._timer is None
+
+
+async def test_a_client_that_resets_as_it_is_accepted_is_not_held_until_its_heartbeat(
+    bus: EventBus, public: BusSocket, serve: Serve, until: Until
+) -> None:
+    public.options = dataclasses.replace(public.options, heartbeat=600)
+    url = (await serve(bus))._base_url
+    assert url is not None
+    seen: list[weakref.ref[object]] = []
+    clients: list[socket.socket] = []
+
+    @public.on("connect")
+    async def reset(ctx: Context, call_next: Next) -> Context:
+        (connection,) = public.connections.values()
+        seen.append(weakref.ref(connection))
+        client = clients.pop()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        return await call_next(ctx)
+
+    loop = asyncio.get_running_loop()
+    for number in range(1, 21):
+        client = socket.socket()
+        client.setblocking(False)
+        clients.append(client)
+        await loop.sock_connect(client, ("127.0.0.1", url.port))
+        await loop.sock_sendall(client, HANDSHAKE)
+        await until(lambda n=number: len(seen) == n and not public.connections)  # type: ignore[misc]
+    gc.collect()
+    assert [each() for each in seen if each()] == []

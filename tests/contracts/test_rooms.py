@@ -28,7 +28,7 @@ LEVELS = [
     {"broker", "store", "chain", "host", "config"},
     {"hookspecs", "node"},
     {"context"},
-    {"errors"},
+    {"errors", "nesting"},
     {"events", "audiences"},
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""

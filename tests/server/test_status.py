@@ -60,6 +60,7 @@ async def test_it_counts_what_there_is(bus: EventBus, serve: Serve, until: Until
     ((plugin, count),) = told["failures"]["public"]["message"].items()
     assert ("subscribe" in plugin, count) == (True, 1)
     assert told["state"] == "running"
+    assert told["loop"].keys() == {"lag", "lag_max", "blocked"}
     assert told["memory"]["rss"] > 1_000_000
     assert 0 <= told["uptime"] < 60
     assert told["version"]

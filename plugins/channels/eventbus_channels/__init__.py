@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from eventbus import Context, Middleware, Next, hookimpl, is_pattern
+from eventbus import Context, LimitReached, Middleware, Next, hookimpl, is_pattern
 
 from .frames import BadFrame, Frame, ack, error, message, parse
 from .patterns import Patterns, check_pattern, may_read, may_write
@@ -69,6 +69,8 @@ class Protocol:
                     raise BadFrame("unknown_type", "there is no such type of frame", frame.id)
         except BadFrame as bad:
             ctx.connection.send(error(bad))
+        except LimitReached as limit:
+            ctx.connection.send(error(BadFrame("limit_reached", str(limit), frame.id)))
         else:
             ctx.connection.send(ack(frame.id))
         return ctx

@@ -1,0 +1,171 @@
+"""The reload of a configuration while the server runs, and its way back."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from ..config import Config
+from ..errors import ConfigError, Finding, PluginError
+from ..host import installed
+from ..plan import Plan
+from .application import EventBus
+from .configured import make_sockets, read, swap
+from .tls import load_tls, paths
+from .trial import Trial
+
+logger = logging.getLogger("eventbus")
+
+
+class Reloader:
+    """Builds and checks a changed configuration, and swaps it in only when it is whole."""
+
+    def __init__(self, bus: EventBus, path: Path, config: Config, made: Plan) -> None:
+        self.bus = bus
+        self.path = path
+        self.config = config
+        self.made = made
+        self._turn = asyncio.Lock()
+        self._trial: Trial | None = None
+        self._rolling_back: asyncio.Task[None] | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that a reload reads, but for the application's own modules."""
+        return (self.path, *paths(self.config))
+
+    async def reload(self) -> None:
+        """Read the file again and run it. Raises ConfigError with the findings; then nothing has changed.
+
+        Events under way end on the chains that they began on; lifespans whose options did not change go on.
+        """
+        async with self._turn:
+            before = self.config, self.made
+            modules = forget_modules(self.config.folder)
+            try:
+                config, made, findings = await asyncio.to_thread(read, self.path)
+                findings += restart_needed(self.config, config)
+                findings += routes_changed(self.made, made, config)
+                if findings:
+                    raise ConfigError(findings)
+                await self._use(config, made)
+            except BaseException:
+                sys.modules.update(modules)
+                raise
+
+            def failed(why: str) -> None:
+                rollback = self._roll_back(config, *before, modules, why)
+                self._rolling_back = asyncio.get_running_loop().create_task(rollback)
+
+            if config.server.rollback is not None:
+                self._trial = Trial(self.bus, config.server.rollback, failed)
+
+    async def _use(self, config: Config, made: Plan) -> None:
+        """Run this configuration in place of the other. Raises ConfigError; then nothing has changed."""
+        context = await asyncio.to_thread(load_tls, config)
+        lifespans = self.bus.lifespans
+        old, lifespans.wanted = lifespans.wanted, made.lifespans(self.bus)
+        try:
+            await lifespans.start()
+        except PluginError as error:
+            lifespans.wanted = old
+            raise ConfigError([config.document.finding(("plugins", error.plugin), str(error))]) from error
+        if self._trial is not None:
+            self._trial.stop()
+            self._trial = None
+        make_sockets(self.bus, config)
+        swap(self.bus, config, made)
+        if self.bus.listening.tls is not None and context is not None:
+            self.bus.listening.tls.use(context)
+        self.config, self.made = config, made
+        await lifespans.stop(keep=lifespans.wanted)
+
+    async def _roll_back(
+        self, failed: Config, config: Config, made: Plan, modules: dict[str, ModuleType], why: str
+    ) -> None:
+        """Run again what ran before the reload that failed, unless that has been reloaded meanwhile."""
+        async with self._turn:
+            if self.config is not failed:
+                return
+            try:
+                await self._use(config, made)
+            except ConfigError as error:
+                logger.error("the reload can't be rolled back, though %s:\n%s", why, error)
+                return
+            sys.modules.update(modules)
+            logger.error("the reload is rolled back: %s; the file still says what failed", why)
+
+
+def forget_modules(folder: Path) -> dict[str, ModuleType]:
+    """Take the application's own modules, those beside the configuration, out of the import system.
+
+    Returns them, so that they can be put back. Installed packages stay: they don't change under a server.
+    """
+    root = folder.resolve()
+    importlib.invalidate_caches()
+    kept = {each.entry_point.module.partition(".")[0] for each in installed().values()}
+    kept |= {"eventbus", "__main__"}
+    stale = {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not file or name.partition(".")[0] in kept:
+            continue
+        path = Path(file)
+        if path.is_relative_to(root) and "site-packages" not in path.parts:
+            stale[name] = sys.modules.pop(name)
+    return stale
+
+
+def restart_needed(old: Config, new: Config) -> list[Finding]:
+    """A finding for each change that a running server can't take over."""
+    findings = []
+
+    def differ(path: tuple[str | int, ...], before: object, after: object) -> None:
+        if before != after:
+            findings.append(
+                new.document.finding(path, "this can't change while the server runs", "restart it")
+            )
+
+    for key in (
+        "host",
+        "port",
+        "url",
+        "page",
+        "handshake_timeout",
+        "max_header_size",
+        "max_headers",
+        "node",
+        "journal",
+        "backlog",
+        "reuse_port",
+    ):
+        differ(("server", key), getattr(old.server, key), getattr(new.server, key))
+    differ(("server", "tls"), old.server.tls is None, new.server.tls is None)
+    differ(("store",), old.store, new.store)
+    differ(("broker",), old.broker, new.broker)
+    for name, socket in old.sockets.items():
+        after = new.sockets.get(name)
+        if after is None:
+            message = f"socket {name!r} can't be removed while the server runs"
+            findings.append(new.document.finding(("sockets",), message, "restart it"))
+            continue
+        differ(("sockets", name, "path"), socket.path, after.path)
+        differ(("sockets", name, "space"), socket.space, after.space)
+    return findings
+
+
+def routes_changed(old: Plan, new: Plan, config: Config) -> list[Finding]:
+    """A finding for each plugin whose HTTP routes would have to come, go or change."""
+    before = {plugin.name: options for plugin, options in old.bound("eventbus_http")}
+    after = {plugin.name: options for plugin, options in new.bound("eventbus_http")}
+    changed = before.keys() ^ after.keys()
+    changed |= {name for name in before.keys() & after.keys() if before[name] != after[name]}
+    message = "its HTTP routes can't change while the server runs"
+    return [
+        config.document.finding(("plugins", name), f"plugin {name!r}: {message}", "restart it")
+        for name in sorted(changed)
+    ]
