@@ -102,7 +102,7 @@ async def finish(connection: ClientConnection, wire: SocketWire | None) -> None:
     code, reason = int(CloseCode.ABNORMAL), ""
     try:
         if wire is not None:
-            if connection.state is OPEN:
+            if connection.state is OPEN and not wire.lost:
                 await answer_close(connection, wire)
             await connection.closed()
             if wire.peer_close is not None:
