@@ -144,7 +144,7 @@ class CoreBus:
             await self.lifespans.start()
             if self.journaling:
                 await self._start_journal(stack)
-            self.shutdown.begun = False
+            self.shutdown.begun = self.shutdown.announced = False
             self._exit = stack.pop_all()
         self._schedule_sweep()
 

@@ -31,6 +31,10 @@ class Shutdown:
         """Whether new connections are refused, because the bus is about to stop."""
         self.grace = 10.0
         """Seconds that handlers have, and after them the disconnect chains."""
+        self.announced = False
+        """Whether others are told that the bus is about to stop; new connections may still be taken."""
+        self.delay = 0.0
+        """Seconds between that and the end of taking them."""
         self.drain_time = 0.0
         """Seconds over which the connections are closed."""
         self.code = int(CloseCode.GOING_AWAY)
@@ -40,13 +44,19 @@ class Shutdown:
         self._lingering: set[Wire] = set()
         self._parted: asyncio.Event | None = None
 
+    async def announce(self) -> None:
+        """Say that the bus is about to stop, and go on as before for the delay: load balancers notice."""
+        self.announced = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._cut.wait(), self.delay)
+
     async def run(self) -> None:
         """Close every connection, and return when each disconnect has run or was cut off.
 
         They are closed in slices over `drain_time`, in no order, so that their clients don't all come back at
         once. A handler still at work after the grace is cancelled; its disconnect runs all the same.
         """
-        self.begun = True
+        self.begun = self.announced = True
         await self._close_in_slices()
         deadline = asyncio.get_running_loop().time() + self.grace
         # Again until there is none: a connection that is accepted meanwhile gets a task of its own.

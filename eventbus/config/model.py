@@ -64,6 +64,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """The public base URL, such as `wss://chat.example.org`; without a slash at its end."""
     page: bool = True
     """Whether to serve the built-in page at `/`."""
+    drain_delay: Duration = 0.0
+    """Seconds at shutdown that `/readyz` says so before connections are refused and closed."""
     drain_time: Duration = 0.0
     """Seconds over which the connections are closed at shutdown, so that clients don't all return at once."""
     drain_code: Literal[1001, 1012] = 1001

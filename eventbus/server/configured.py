@@ -107,6 +107,7 @@ def swap(bus: EventBus, config: Config, made: Plan) -> None:
         target.chains = made.chains[socket.name]
     bus.observers = made.observers
     bus.shutdown.grace = config.server.shutdown_grace
+    bus.shutdown.delay = config.server.drain_delay
     bus.shutdown.drain_time = config.server.drain_time
     bus.shutdown.code = config.server.drain_code
     bus.handshake_timeout = config.server.handshake_timeout

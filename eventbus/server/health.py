@@ -50,7 +50,7 @@ class Health:
     async def ready(self, request: web.Request) -> web.Response:
         """200, or 503 with the names of the parts that don't work."""
         # Not kept: a server that is about to stop has to say so at once.
-        state = "draining" if self.bus.draining else "ok" if self.running() else "not running"
+        state = "draining" if self.bus.shutdown.announced else "ok" if self.running() else "not running"
         checks = {"bus": state} | (await self.backends() if state == "ok" else {})
         failed = [name for name, result in checks.items() if result != "ok"]
         body = {"ready": not failed, "failed": failed, "checks": checks}

@@ -87,12 +87,16 @@ async def serve(
                 tasks.add(loop.create_task(watch_files(reloader, reloads.put)))
         announce(bus, runner)
         await stop.wait()
-        logger.info("stopping: closing %d connections", len(bus.connections()))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await bus.shutdown.announce()
+        logger.info("stopping: closing %d connections", len(bus.connections()))
         if bus.listening.reuse_port:
             await last_call(bus, runner)
+        else:
+            # Whoever comes meanwhile is told so, with 503, rather than finding nobody.
+            await bus.drain()
     finally:
         await runner.cleanup()
         server_log.removeFilter(no_http)

@@ -66,7 +66,7 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
         "version": installed_version(),
         "node": bus.node_name or socket.gethostname(),
         "pid": os.getpid(),
-        "state": "draining" if bus.draining else "running",
+        "state": "draining" if bus.shutdown.announced else "running",
         "uptime": round(time.monotonic() - bus.started, 3),
         "connecting": len(bus.connecting),
         "connections": {

@@ -354,6 +354,8 @@ class World:
         self.tried["events"] = sum(len(self.notes(kind)) for kind in ("begun", "message", "left"))
         self.tried["disconnects"] = len(ends)
         self.tried["disconnects run again with the same event id"] = sum(len(e) - 1 for e in ends.values())
+        self.tried["lost"] = len(self.known - set(ends))
+        self.tried["doubled"] = sum(len(set(found)) > 1 for found in ends.values())
         return self.tried
 
     def close(self) -> None:
