@@ -13,7 +13,7 @@ from .broker import Broker, MemoryBroker, Publication
 from .channels import Channels
 from .connection import ClientConnection
 from .errors import EventBusError, RegistrationError
-from .events import CloseCode
+from .events import CloseCode, ConnectionState
 from .flusher import Flusher
 from .gate import Gate
 from .heartbeats import Heartbeats
@@ -27,7 +27,7 @@ from .recovery import Recovery
 from .shutdown import Shutdown
 from .sockets import BusSocket
 from .store.collection import Collection
-from .store.protocol import Change, Store
+from .store.protocol import Store
 from .topics import Topic
 from .write_ahead import WriteAheadStore
 
@@ -111,7 +111,7 @@ class CoreBus:
 
     def collection(self, name: str) -> Collection:
         """The collection of that name, with every permission. Raises InvalidRequest for the name."""
-        return Collection(WriteAheadStore(self.store, self._announce), name)
+        return Collection(WriteAheadStore(self.store, self._journal_of), name)
 
     def topic(self, name: str) -> Topic:
         """The topic of that name; the same object every time."""
@@ -150,17 +150,18 @@ class CoreBus:
 
     async def _start_journal(self, stack: AsyncExitStack) -> None:
         node = await asyncio.to_thread(this_node, self.node_name)
-        self._journal = Journal(self.store, node)
+        self._journal = Journal(self.store, node, self._fenced)
         await self._journal.start()
         stack.push_async_callback(self._journal.stop, self.shutdown.grace)
-        recovery = Recovery(self, self._journal, self._fenced)
+        recovery = Recovery(self, self._journal)
         recovery.start()
         stack.push_async_callback(recovery.stop)
 
-    def _announce(self, connection: ClientConnection) -> Change | None:
-        if self._journal is None or not connection.socket.chains.disconnect.links:
+    def _journal_of(self, connection: ClientConnection) -> Journal | None:
+        """The journal that a connection has to be in, now that its connect chain stores something."""
+        if connection.journaled or connection.state is not ConnectionState.CONNECTING:
             return None
-        return self._journal.announce(connection)
+        return self._journal if connection.socket.chains.disconnect.links else None
 
     async def enter(self, connection: ClientConnection) -> None:
         """Write an accepted connection down, if it has a disconnect chain to miss. Raises StoreError."""
@@ -180,9 +181,10 @@ class CoreBus:
         """Another node took this one for dead and has run its disconnects: they must not run twice."""
         logger.error("another node took this one for dead: its connections are closed")
         for connection in self.connections() + self.debts.connections():
-            connection.reaped = connection.journaled
-            connection.journaled = False
-            if connection.sendable and connection.wire is not None:
+            if not connection.journaled:
+                continue
+            connection.reaped, connection.journaled = True, False
+            if connection.sendable:
                 connection.begin_close(CloseCode.SERVICE_RESTART, "connection lost to another node")
 
     async def stop(self) -> None:

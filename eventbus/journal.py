@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from .context import Identity
 from .errors import StoreError
-from .events import ConnectionState
-from .node import Node
+from .node import Node, this_node
 from .store.protocol import Change, Place, Store
 
 if TYPE_CHECKING:
@@ -25,7 +25,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger("eventbus")
 
 NODES = Place("eventbus.nodes")
-"""The documents of the nodes. Names that begin so are refused to applications."""
+"""The documents of the nodes, each under the id that it began with, bearing the node that answers for it.
+
+Names of collections that begin like this are refused to applications.
+"""
+
+BEATS = Place("eventbus.beats")
+"""A document for each node, that it changes while it lives."""
 
 START = 10.0
 """Seconds that the store has to answer when the journal begins."""
@@ -57,77 +63,121 @@ def connections_of(node_id: str) -> Place:
     return Place(NODES.collection, node_id, "connections")
 
 
-class Journal:
-    """Writes in batches: while one is being written, the next one collects."""
+class Item(NamedTuple):
+    """What waits to be written of a connection: its entry, or with `done` being None, its end."""
 
-    def __init__(self, store: Store, node: Node) -> None:
-        self.node = node
+    connection: ClientConnection
+    done: asyncio.Future[None] | None = None
+    announced: bool = False
+    """Whether it has an entry already."""
+
+
+class Journal:
+    """Writes in batches: while one is being written, the next one collects.
+
+    Nothing is written once another node has claimed the document of this one: then `fenced` is called, and
+    the journal begins again as another node. What was written until then is owed by whoever claimed it.
+    """
+
+    def __init__(self, store: Store, node: Node, fenced: Callable[[], None]) -> None:
         self._store = store
-        self._place = connections_of(node.id)
-        self._changes: list[Change] = []
-        self._waiting: list[asyncio.Future[None]] = []
+        self._fenced = fenced
+        self._items: list[Item] = []
         self._task: asyncio.Task[None] | None = None
+        self._moving = asyncio.Lock()
+        self._be(node)
+
+    def _be(self, node: Node) -> None:
+        self.node = node
+        self.own = Change(NODES, node.id, encode(node))
+        """The document of this node: what is written is given that it is there."""
+        self._place = connections_of(node.id)
 
     async def start(self) -> None:
         """Write the document of this node. Raises StoreError, also where the store doesn't answer."""
         try:
             async with asyncio.timeout(START):
-                await self._store.set(NODES, self.node.id, encode(self.node))
+                await self._store.write([self.own])
         except TimeoutError:
             raise StoreError(
                 f"the store did not answer within {START:g} s, so the journal can't begin"
             ) from None
 
-    def announce(self, connection: ClientConnection) -> Change | None:
-        """The entry of a connection whose connect chain is about to store something; None if it has one."""
-        if connection.journaled or connection.state is not ConnectionState.CONNECTING:
-            return None
-        return Change(self._place, connection.id, encode(entry_of(connection)))
+    async def lost(self, node: Node, items: Sequence[Item] = ()) -> None:
+        """The node was claimed by another one; `items` could not be written for that. Raises StoreError."""
+        async with self._moving:
+            waiting, self._items = [*items, *self._items], []
+            for item in waiting:
+                if item.done is not None:
+                    item.connection.journaled = item.announced
+                    refuse(item, StoreError("this node was taken for dead, and begins again as another one"))
+            if self.node is node:
+                self._fenced()
+                self._be(await asyncio.to_thread(this_node, node.name))
+                await self.start()
 
-    async def move(self, node: Node) -> None:
-        """Go on as another node: what the old one wrote is owed by whoever claimed it. Raises StoreError."""
-        self.node = node
-        self._place = connections_of(node.id)
-        await self.start()
+    async def announce(self, connection: ClientConnection, change: Change) -> None:
+        """Write what a connect chain stores, and with it the entry of its connection. Raises StoreError."""
+        node = self.node
+        connection.journaled = True
+        try:
+            if await self._store.write([self._entry(connection), change], self.own):
+                return
+            await self.lost(node)
+            raise StoreError("this node was taken for dead, and begins again as another one")
+        except StoreError:
+            # Cancelled, it may have been written all the same.
+            connection.journaled = False
+            raise
 
     async def enter(self, connection: ClientConnection) -> None:
         """Write a connection down; it is safe when this returns. Raises StoreError."""
+        if connection.reaped:
+            return
         done = asyncio.get_running_loop().create_future()
-        self._waiting.append(done)
-        self._add(Change(self._place, connection.id, encode(entry_of(connection))))
+        self._add(Item(connection, done, connection.journaled))
         connection.journaled = True
         await done
 
     def strike(self, connection: ClientConnection) -> None:
         """Its disconnect chain has ended. Until this is written, a crash may run the chain again."""
         connection.journaled = False
-        self._add(Change(self._place, connection.id, None))
+        self._add(Item(connection))
 
-    def _add(self, change: Change) -> None:
-        self._changes.append(change)
+    def _add(self, item: Item) -> None:
+        self._items.append(item)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._write())
 
+    def _entry(self, connection: ClientConnection) -> Change:
+        return Change(self._place, connection.id, encode(entry_of(connection)))
+
+    def _change(self, item: Item) -> Change:
+        if item.done is None:
+            return Change(self._place, item.connection.id, None)
+        return self._entry(item.connection)
+
     async def _write(self) -> None:
-        while self._changes:
-            changes, self._changes = self._changes, []
-            waiting, self._waiting = self._waiting, []
+        while self._items:
+            items, self._items = self._items, []
+            node = self.node
             try:
-                await self._store.write(changes)
+                if not await self._store.write([self._change(item) for item in items], self.own):
+                    await self.lost(node, items)
+                    continue
             except StoreError as error:
-                for done in waiting:
-                    if not done.done():
-                        done.set_exception(error)
-                # Who waits for an entry was told; what was to be struck out still is.
-                strikes = [change for change in changes if change.document is None]
+                # Who waits for an entry is told; what was to be struck out still is.
+                for item in items:
+                    refuse(item, error)
+                strikes = [item for item in items if item.done is None] if self.node is node else []
                 if strikes:
                     logger.warning("journal: %d ends are not written: %s", len(strikes), error)
-                    self._changes = strikes + self._changes
-                    await asyncio.sleep(RETRY)
+                    self._items = strikes + self._items
+                await asyncio.sleep(RETRY)
             else:
-                for done in waiting:
-                    if not done.done():
-                        done.set_result(None)
+                for item in items:
+                    if item.done is not None and not item.done.done():
+                        item.done.set_result(None)
         self._task = None
 
     async def stop(self, seconds: float) -> None:
@@ -137,13 +187,20 @@ class Journal:
                 while self._task is not None:
                     await asyncio.wait([self._task])
                 if not await self._store.find(self._place, (), "", 1):
-                    await self._store.delete(NODES, self.node.id)
+                    gone = [Change(NODES, self.node.id, None), Change(BEATS, self.node.id, None)]
+                    await self._store.write(gone, self.own)
         except (TimeoutError, StoreError) as error:
             logger.error("journal: it could not be finished, the next start does that: %s", error)
         finally:
             if self._task is not None:
                 self._task.cancel()
                 await asyncio.wait([self._task])
+
+
+def refuse(item: Item, error: StoreError) -> None:
+    """Tell who waits for an entry that it is not written."""
+    if item.done is not None and not item.done.done():
+        item.done.set_exception(error)
 
 
 def entry_of(connection: ClientConnection) -> Entry:

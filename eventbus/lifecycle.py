@@ -21,7 +21,16 @@ from typing import Literal
 from .chain import Chain, blamed
 from .connection import ClientConnection
 from .context import Context, Request
-from .errors import ConnectionGone, EventBusError, PluginFailed, Reject, StoreError
+from .errors import (
+    ConnectionGone,
+    EventBusError,
+    InvalidRequest,
+    NotFound,
+    PermissionDenied,
+    PluginFailed,
+    Reject,
+    StoreError,
+)
 from .events import CloseCode, ConnectionState, EventType
 from .hookspecs import Outcome
 from .sockets import BusSocket
@@ -227,12 +236,16 @@ async def run(socket: BusSocket, chain: Chain, ctx: Context) -> Context:
                 logger.exception("observer %r raised", name, extra={"plugin": name})
 
 
+MISUSE = (NotFound, PermissionDenied, InvalidRequest)
+"""What the store raises though it works: the same would come again."""
+
+
 def store_failed(error: BaseException | None) -> bool:
     """Whether the store is the cause of it, rather than a plugin."""
     while error is not None:
         if isinstance(error, BaseExceptionGroup):
             return any(map(store_failed, error.exceptions))
-        if isinstance(error, StoreError):
+        if isinstance(error, StoreError) and not isinstance(error, MISUSE):
             return True
         error = error.__cause__
     return False
@@ -254,7 +267,7 @@ def log_failure(socket: BusSocket, ctx: Context, error: BaseException) -> None:
     request = ctx.request
     plugin = blamed(error)
     socket.bus.failures[request.socket, str(request.event), plugin] += 1
-    readable = isinstance(error, PluginFailed | Overdue)
+    readable = isinstance(error, PluginFailed | Overdue) or store_failed(error)
     what = str(error) if readable else f"{type(error).__name__}: {error}"
     logger.error(
         "%s chain of socket %s failed in %s: %s",

@@ -23,8 +23,6 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     started: str
     """When the process began, in the kernel's own count: process ids are used again."""
-    beat: int = 0
-    """Counts up while the process lives. Clocks may be wrong or moved; this can't."""
 
 
 def this_node(name: str = "") -> Node:

@@ -74,8 +74,10 @@ class Debts:
 
     async def _try(self) -> None:
         """Run each once more, while the store works."""
+        count = 1
         while self._owed:
-            some = self._owed[:AT_ONCE]
+            # One to find out whether the store works again, and then many.
+            some, count = self._owed[:count], AT_ONCE
             done = await asyncio.gather(*(lifecycle.disconnect(*owed, recovered=True) for owed in some))
             left = [owed for owed, ended in zip(some, done, strict=True) if not ended]
             self._owed[: len(some)] = left

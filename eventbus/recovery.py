@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,8 +15,8 @@ from .connection import ClientConnection
 from .context import Handshake
 from .errors import StoreError
 from .events import CloseCode, ConnectionState
-from .journal import NODES, Entry, Journal, connections_of, encode
-from .node import Node, lives, this_node
+from .journal import BEATS, NODES, Entry, Journal, connections_of, encode
+from .node import Node, lives
 from .store.protocol import Change
 
 if TYPE_CHECKING:
@@ -43,33 +43,34 @@ NO_QUERY: MultiDictProxy[str] = MultiDictProxy(MultiDict())
 class Recovery:
     """Beats for this node, watches the others, and runs what the dead ones owe."""
 
-    def __init__(self, bus: CoreBus, journal: Journal, fenced: Callable[[], None]) -> None:
+    def __init__(self, bus: CoreBus, journal: Journal) -> None:
         self._bus = bus
         self._store = bus.store
         self._journal = journal
-        self._fenced = fenced
-        self._own = encode(journal.node)
         self._beat = 0
-        self._seen: dict[str, tuple[int, float]] = {}
+        self._seen: dict[str, tuple[bytes | None, float]] = {}
         """The last beat of each node that can only be judged by it, and when it was first seen."""
-        self._claimed: dict[str, bytes] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._claimed: set[str] = set()
+        """Dead nodes whose disconnects this one runs."""
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """From now on."""
-        self._task = asyncio.get_running_loop().create_task(self._watch())
+        loop = asyncio.get_running_loop()
+        # It beats on its own: what the dead owe may take longer than the lease.
+        self._tasks = [loop.create_task(self._again(step)) for step in (self._renew, self._look)]
 
     async def stop(self) -> None:
         """No longer. A disconnect chain that is cut off by this runs again at the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
-    async def _watch(self) -> None:
+    async def _again(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self._look()
-                await self._renew()
+                await step()
             except StoreError as error:
                 logger.warning("recovery: %s", error)
             except Exception:
@@ -77,18 +78,12 @@ class Recovery:
             await asyncio.sleep(BEAT)
 
     async def _renew(self) -> None:
-        """Beat, for this node and for those it has claimed."""
+        """Beat, unless another node has claimed this one."""
         self._beat += 1
-        new = encode(msgspec.structs.replace(self._journal.node, beat=self._beat))
-        if await self._store.replace(NODES, self._journal.node.id, self._own, new):
-            self._own = new
-        else:
-            self._fenced()
-            self._beat = 0
-            await self._journal.move(await asyncio.to_thread(this_node, self._journal.node.name))
-            self._own = encode(self._journal.node)
-        for node_id, old in list(self._claimed.items()):
-            await self._claim(node_id, old)
+        node = self._journal.node
+        if not await self._store.write([Change(BEATS, node.id, encode(self._beat))], self._journal.own):
+            self._claimed.clear()
+            await self._journal.lost(node)
 
     async def _look(self) -> None:
         """Find the dead, claim them and run what they owe."""
@@ -114,25 +109,26 @@ class Recovery:
         if known is not None:
             return not known
         now = asyncio.get_running_loop().time()
-        beat, since = self._seen.get(node_id, (-1, now))
-        if beat != node.beat:
-            self._seen[node_id] = (node.beat, now)
+        found = await self._store.get(BEATS, node.id)
+        beat, since = self._seen.setdefault(node.id, (found, now))
+        if beat != found:
+            self._seen[node.id] = (found, now)
             return False
         return now - since >= LEASE
 
     async def _claim(self, node_id: str, old: bytes) -> bool:
-        """Make the dead node's document this node's own; of several that try, one succeeds."""
-        mine = msgspec.structs.replace(self._journal.node, beat=self._beat)
-        new = encode(mine)
-        if not await self._store.replace(NODES, node_id, old, new):
-            self._claimed.pop(node_id, None)
+        """Answer for the dead node from now on; of several that try, one succeeds."""
+        mine = Change(NODES, node_id, self._journal.own.document)
+        if not await self._store.write([mine], Change(NODES, node_id, old)):
+            self._claimed.discard(node_id)
             return False
-        self._claimed[node_id] = new
+        self._claimed.add(node_id)
         return True
 
     async def _recover(self, node_id: str) -> None:
         """Run the disconnect of every connection that the node left, then forget the node."""
         place = connections_of(node_id)
+        mine = Change(NODES, node_id, self._journal.own.document)
         count = kept = 0
         after = ""
         while page := await self._store.find(place, (), after, PAGE):
@@ -141,14 +137,17 @@ class Recovery:
                 some = page[start : start + AT_ONCE]
                 ended = await asyncio.gather(*(self._disconnect(key, body) for key, body in some))
                 strikes = [Change(place, key, None) for (key, _), ok in zip(some, ended, strict=True) if ok]
-                await self._store.write(strikes)
+                if not await self._store.write(strikes, mine):
+                    logger.warning("recovery of node %s: another node has taken it over", node_id)
+                    self._claimed.discard(node_id)
+                    return
                 count += len(strikes)
                 kept += len(some) - len(strikes)
         if kept:
             logger.warning("recovery of node %s: the store failed %d disconnect chains", node_id, kept)
             return
-        await self._store.delete(NODES, node_id)
-        self._claimed.pop(node_id, None)
+        await self._store.write([Change(NODES, node_id, None), Change(BEATS, node_id, None)], mine)
+        self._claimed.discard(node_id)
         self._seen.pop(node_id, None)
         logger.info("recovered node %s: %d connections got their disconnect", node_id, count)
 

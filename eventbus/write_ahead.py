@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 
 from .connection import ClientConnection
-from .errors import StoreError
+from .journal import Journal
 from .store.protocol import Change, Condition, Place, Store
 
 arriving: ContextVar[weakref.ref[ClientConnection] | None] = ContextVar("arriving", default=None)
@@ -18,12 +18,12 @@ class WriteAheadStore:
     """The store that collections are given.
 
     The first document that a connect chain writes goes in one transaction with the journal entry of its
-    connection, which `announce` makes; None from it says that there is nothing to announce.
+    connection. `journal_of` gives the journal that a connection has to be in, or None.
     """
 
-    def __init__(self, store: Store, announce: Callable[[ClientConnection], Change | None]) -> None:
+    def __init__(self, store: Store, journal_of: Callable[[ClientConnection], Journal | None]) -> None:
         self._store = store
-        self._announce = announce
+        self._journal_of = journal_of
 
     async def start(self) -> None:
         await self._store.start()
@@ -34,17 +34,11 @@ class WriteAheadStore:
     async def set(self, place: Place, key: str, document: bytes) -> None:
         reference = arriving.get()
         connection = reference() if reference is not None else None
-        entry = self._announce(connection) if connection is not None else None
-        if entry is None or connection is None:
+        journal = self._journal_of(connection) if connection is not None else None
+        if connection is None or journal is None:
             await self._store.set(place, key, document)
-            return
-        connection.journaled = True
-        try:
-            await self._store.write([entry, Change(place, key, document)])
-        except StoreError:
-            # Cancelled, it may have been written all the same.
-            connection.journaled = False
-            raise
+        else:
+            await journal.announce(connection, Change(place, key, document))
 
     async def get(self, place: Place, key: str) -> bytes | None:
         return await self._store.get(place, key)
@@ -52,11 +46,8 @@ class WriteAheadStore:
     async def delete(self, place: Place, key: str) -> None:
         await self._store.delete(place, key)
 
-    async def write(self, changes: Sequence[Change]) -> None:
-        await self._store.write(changes)
-
-    async def replace(self, place: Place, key: str, old: bytes, new: bytes) -> bool:
-        return await self._store.replace(place, key, old, new)
+    async def write(self, changes: Sequence[Change], given: Change | None = None) -> bool:
+        return await self._store.write(changes, given)
 
     async def find(
         self, place: Place, conditions: tuple[Condition, ...], after: str, count: int

@@ -157,6 +157,12 @@ class Project:
 
     def serve(self, *arguments: str, **environ: str) -> Server:
         """Start `eventbus serve` on a free port and wait until it listens."""
+        server = self.start(*arguments, **environ)
+        assert server.url
+        return server
+
+    def start(self, *arguments: str, **environ: str) -> Server:
+        """The same, without waiting."""
         path = self.folder / f"server{len(self.servers)}.log"
         with path.open("wb") as log:
             process = subprocess.Popen(
@@ -169,7 +175,6 @@ class Project:
             )
         server = Server(process, path)
         self.servers.append(server)
-        assert server.url
         return server
 
 

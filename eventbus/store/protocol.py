@@ -65,12 +65,12 @@ class Store(Protocol):
         """Remove the document and, if it is no part of a sub-collection, all of its sub-collections."""
         ...
 
-    async def write(self, changes: Sequence[Change]) -> None:
-        """Make all of the changes, in order, or none of them."""
-        ...
+    async def write(self, changes: Sequence[Change], given: Change | None = None) -> bool:
+        """Make all of the changes, in order, or none of them; whether they were made.
 
-    async def replace(self, place: Place, key: str, old: bytes, new: bytes) -> bool:
-        """Write `new` if the document is `old` to the byte; whether it was. Only one of several succeeds."""
+        With `given` they are made only if that document is, to the byte, what `given` says; nothing else is
+        written between the look at it and the changes.
+        """
         ...
 
     async def find(

@@ -16,7 +16,7 @@ from typing import TypeVar
 from ..errors import StoreError
 from .protocol import Change, Condition, Place
 from .sqlite_file import explain, open_file
-from .sqlite_index import columns, delete_document, make_changes, replace_document, set_document
+from .sqlite_index import columns, delete_document, holds, make_changes, set_document
 from .sqlite_search import search
 from .sqlite_writer import Writer
 
@@ -87,19 +87,20 @@ class SqliteStore:
         """Remove the document and its sub-collections. Raises StoreError."""
         await self._running().submit(functools.partial(delete_document, place=place, key=key))
 
-    async def write(self, changes: Sequence[Change]) -> None:
-        """Make all of the changes, or none; they are committed when this returns. Raises StoreError."""
-        await self._running().submit(functools.partial(make_changes, changes=changes))
+    async def write(self, changes: Sequence[Change], given: Change | None = None) -> bool:
+        """Make all of the changes, or none, and only if the document of `given` is what it says.
 
-    async def replace(self, place: Place, key: str, old: bytes, new: bytes) -> bool:
-        """Write `new` if the document is `old`; whether it was. Raises StoreError."""
-        replaced: list[bool] = []
+        Whether they were made; they are committed when this returns. Raises StoreError.
+        """
+        made: list[bool] = []
 
         def apply(connection: sqlite3.Connection) -> None:
-            replaced.append(replace_document(connection, place, key, old, new))
+            made.append(given is None or holds(connection, given))
+            if made[-1]:
+                make_changes(connection, changes)
 
         await self._running().submit(apply)
-        return replaced[-1]
+        return made[-1]
 
     async def get(self, place: Place, key: str) -> bytes | None:
         """The document, or None. Raises StoreError."""

@@ -70,14 +70,12 @@ def make_changes(connection: sqlite3.Connection, changes: Sequence[Change]) -> N
             set_document(connection, change.place, change.key, change.document)
 
 
-def replace_document(connection: sqlite3.Connection, place: Place, key: str, old: bytes, new: bytes) -> bool:
-    """Write `new` if the document is `old`; whether it was."""
-    found = connection.execute(
-        f"SELECT 1 FROM documents WHERE {_PLACE} AND key = ? AND body = ?", (*columns(place), key, old)
+def holds(connection: sqlite3.Connection, given: Change) -> bool:
+    """Whether the document is what the change says, to the byte; None says that there is none."""
+    row = connection.execute(
+        f"SELECT body FROM documents WHERE {_PLACE} AND key = ?", (*columns(given.place), given.key)
     ).fetchone()
-    if found is not None:
-        set_document(connection, place, key, new)
-    return found is not None
+    return (None if row is None else bytes(row[0])) == given.document
 
 
 def pending_fields(connection: sqlite3.Connection) -> list[int]:

@@ -21,7 +21,7 @@ async def test_its_connections_are_closed_without_a_second_disconnect_and_it_goe
         assert len(await bus.store.find(connections_of(old), (), "", 10)) == 1
         # What the other node does: it claims the document, runs the disconnects and deletes it.
         await bus.store.delete(NODES, old)
-        await Recovery(bus, journal, bus._fenced)._renew()
+        await Recovery(bus, journal)._renew()
         assert (await client.receive(timeout=10)).data == 1012
     await until(lambda: not public.connections)
     assert not ends

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from .bus_folder import Setup
 from .load.job import Job
 
 LINKS = (0, 1, 5, 10, 20)
@@ -34,6 +35,11 @@ WHAT = {
     "fanout": ((RATE, CPU), "Deliveries a second to all subscribers together, and CPU time for each"),
     "idle": ((Measure("kib", "KiB a connection"),), "Resident memory of the server for a connection at rest"),
     "connect": ((RATE, CPU), "Handshakes a second, and CPU time for a connection's whole life"),
+    "journal": (
+        (RATE, CPU),
+        "Handshakes a second where every connection has a disconnect chain, and CPU time for its whole life;"
+        " ratios are to the bus without the journal",
+    ),
     "slow": (
         (RATE, CPU, Measure("peak_mib", "peak MiB"), Measure("growth_mib", "growth MiB")),
         "Deliveries a second to those that read while one client never does, and the server's memory",
@@ -50,11 +56,25 @@ class Case(msgspec.Struct, frozen=True):
     job: Job
     links: tuple[int, ...] = (0,)
     """How many passing links the bus is measured with."""
+    journals: tuple[bool, ...] = ()
+    """Whether with the journal, for each time that the bus is measured. Not empty, it is the bus alone."""
     rounds_at_most: int = 1000
 
     @property
     def measures(self) -> tuple[Measure, ...]:
         return WHAT[self.job.mode][0]
+
+    def setups(self) -> list[tuple[str, Setup]]:
+        """How the bus is measured, each with what its label says of it; the first may be the baseline."""
+        if self.journals:
+            return [(", journal" if on else ", no journal", Setup(journal=on)) for on in self.journals]
+        several = len(self.links) > 1
+        return [(linked(number) if several else "", Setup(links=number)) for number in self.links]
+
+
+def linked(number: int) -> str:
+    """`, 1 link`, `, 2 links`."""
+    return f", {number} link{'s' * (number != 1)}"
 
 
 def kib(size: int) -> str:
@@ -83,6 +103,10 @@ def all_cases() -> list[Case]:
         Case("idle", "5,000 idle connections", Job(mode="idle", clients=5000, seconds=1), rounds_at_most=3)
     )
     found.append(Case("connect", "handshakes, 16 at once", Job(mode="connect", in_flight=16)))
+    job = Job(mode="journal", path="/journal", in_flight=16)
+    found.append(
+        Case("journal", "handshakes with and without the journal, 16 at once", job, journals=(False, True))
+    )
     slow = Job(mode="slow", path="/fanout", clients=100, in_flight=64, size=10240, messages=10_000, seconds=0)
     found.append(
         Case("slow", "10,000 messages of 10 KiB to 100 subscribers and a slow one", slow, rounds_at_most=3)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from .bus_folder import Setup
 from .cases import Case, chosen
 from .machine import Cores, cores, heading, raise_open_files, versions
 from .peers import BASELINE, PEERS, Peer, buses, missing
@@ -30,7 +31,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m tests.benchmarks", description="Measure the bus beside other servers."
     )
     made.add_argument(
-        "modes", nargs="*", help="echo, latency, fanout, idle, connect, slow, or keys as fanout/1000/*"
+        "modes",
+        nargs="*",
+        help="echo, latency, fanout, idle, connect, journal, slow, or keys as fanout/1000/*",
     )
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--seconds", type=float, default=2.0, help=f"of each measurement, at most {LONGEST:g}")
@@ -107,17 +110,17 @@ def select(peers: list[Peer], names: str | None) -> list[Peer]:
 
 def run(case: Case, peers: Sequence[Peer], rounds: int, python: str, where: Cores) -> Table:
     """All servers in alternation, round by round."""
-    entries: list[tuple[Peer, int, Row]] = []
-    for peer in peers:
-        for links in case.links if peer.is_bus else (0,):
-            several = peer.is_bus and len(case.links) > 1
-            label = f"{peer.name}, {links} link{'s' * (links != 1)}" if several else peer.name
-            entries.append((peer, links, Row(label)))
+    entries = [
+        (peer, setup, Row(peer.name + label))
+        for peer in peers
+        if peer.is_bus or not case.journals
+        for label, setup in (case.setups() if peer.is_bus else [("", Setup())])
+    ]
     rounds = min(rounds, case.rounds_at_most)
     for number in range(rounds):
-        for peer, links, row in entries:
+        for peer, setup, row in entries:
             started = time.monotonic()
-            done = undisturbed(peer, links, case.job, python, where)
+            done = undisturbed(peer, setup, case.job, python, where)
             row.samples.append(done)
             took = time.monotonic() - started
             say(f"{case.key} {number + 1}/{rounds} {row.label} {took:.1f} s {done.error}")

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from . import bus_folder
+from .bus_folder import Setup
 from .machine import ROOT
 
 SERVERS = Path(__file__).parent / "servers"
@@ -32,10 +33,10 @@ class Peer(msgspec.Struct, frozen=True):
         """Whether it is the bus itself, and has links."""
         return not self.script
 
-    def command(self, python: str, folder: Path, links: int) -> list[str]:
+    def command(self, python: str, folder: Path, setup: Setup) -> list[str]:
         """What to run, with a temporary folder of its own."""
         if self.is_bus:
-            return [python, "-m", "eventbus", "serve", str(bus_folder.write(folder, links))]
+            return [python, "-m", "eventbus", "serve", str(bus_folder.write(folder, setup))]
         interpreter = "node" if self.script.endswith(".js") else python
         return [interpreter, str(SERVERS / self.script), *self.arguments]
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from .bus_folder import Setup
 from .load.job import TOLERATED, Job, Sample
 from .machine import ROOT, Cores, run_here
 from .peers import Peer
@@ -31,14 +32,14 @@ class Failed(Exception):
 
 
 @contextlib.contextmanager
-def server(peer: Peer, links: int, python: str, core: int | None) -> Iterator[tuple[int, int]]:
+def server(peer: Peer, setup: Setup, python: str, core: int | None) -> Iterator[tuple[int, int]]:
     """A running server: its pid and its port. Raises Failed."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         log = folder / "log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                peer.command(python, folder, links),
+                peer.command(python, folder, setup),
                 cwd=folder,
                 env=peer.environment(),
                 stdin=subprocess.DEVNULL,
@@ -94,7 +95,7 @@ def measure(job: Job, core: int | None) -> Sample:
     return msgspec.json.decode(output, type=Sample)
 
 
-def undisturbed(peer: Peer, links: int, job: Job, python: str, cores: Cores) -> Sample:
+def undisturbed(peer: Peer, setup: Setup, job: Job, python: str, cores: Cores) -> Sample:
     """The sample that other processes of the machine disturbed least, of as few as need be.
 
     What decides is how long the two waited for their cores, never what was measured.
@@ -102,16 +103,16 @@ def undisturbed(peer: Peer, links: int, job: Job, python: str, cores: Cores) -> 
     samples: list[Sample] = []
     # Memory does not depend on who else runs, and many slow clients would take many minutes.
     for _ in range(1 if job.mode in ("idle", "slow") else ATTEMPTS):
-        samples.append(sample(peer, links, job, python, cores))
+        samples.append(sample(peer, setup, job, python, cores))
         if samples[-1].error or samples[-1].disturbed <= TOLERATED:
             return samples[-1]
     return min(samples, key=lambda each: each.disturbed)
 
 
-def sample(peer: Peer, links: int, job: Job, python: str, cores: Cores) -> Sample:
+def sample(peer: Peer, setup: Setup, job: Job, python: str, cores: Cores) -> Sample:
     """One measurement of a server started for it; what fails is a sample with the error in it."""
     try:
-        with server(peer, links, python, cores.server) as (pid, port):
+        with server(peer, setup, python, cores.server) as (pid, port):
             path = "/minimal" if peer.is_bus and job.mode in ("connect", "idle") else job.path
             done = msgspec.structs.replace(
                 job, pid=pid, port=port, path=path, spin=cores.generator is not None

@@ -85,7 +85,7 @@ def test_a_second_crash_runs_the_interrupted_chain_again_with_the_same_event_id(
     witness.connect(server, 3)
     server.stop(signal.SIGKILL)
     crash = witness.project.write("crash", "")
-    witness.project.serve().process.wait(20)
+    assert witness.project.start().process.wait(20) == 9
     begun = witness.lines("begun")
     assert begun
     assert not witness.ends()

@@ -124,13 +124,15 @@ async def parting(ctx, call_next):
 
 READY = "listening on "
 
+SERVE = ["-m", "eventbus", "serve", "--port", "0"]
+
 
 class Process:
     """A server process, and its clients."""
 
-    def __init__(self, folder: Path, environ: dict[str, str]) -> None:
+    def __init__(self, folder: Path, environ: dict[str, str], command: list[str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "eventbus", "serve", "--port", "0"],
+            [sys.executable, *command],
             cwd=folder,
             env=environ,
             stdin=subprocess.DEVNULL,
@@ -222,8 +224,8 @@ class World:
         """Write that configuration; the servers see it when they are told."""
         (self.folder / "eventbus.toml").write_text(CONFIGS[name])
 
-    def start(self) -> Process:
-        """One more server."""
+    def start(self, command: list[str] = SERVE) -> Process:
+        """One more server; `command` is what Python runs."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("EVENTBUS")}
         environ["PYTHONDONTWRITEBYTECODE"] = "1"
         if FAKETIME:
@@ -233,7 +235,7 @@ class World:
                 "FAKETIME_NO_CACHE": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
-        made = Process(self.folder, environ)
+        made = Process(self.folder, environ, command)
         self.processes.append(made)
         assert made.url
         return made

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from . import connects, echo, fanout, idle, latency, slow
+from . import connects, echo, fanout, idle, journal, latency, slow
 from .job import Job, Sample, Wrong
 
 MODES: dict[str, Callable[[Job], Sample]] = {
@@ -16,6 +16,7 @@ MODES: dict[str, Callable[[Job], Sample]] = {
     "fanout": fanout.run,
     "idle": idle.run,
     "connect": connects.run,
+    "journal": journal.run,
     "slow": slow.run,
     "latency": latency.run,
 }

@@ -10,28 +10,38 @@ from .job import Job, Sample
 from .meter import Meter
 
 
-def run(job: Job) -> Sample:
-    """Handshakes a second. The CPU time is that of a connection's whole life, its end too."""
-    opened = 0
+class Connects:
+    """Keeps handshakes under way and counts the connections that opened."""
 
-    def close(sock: socket.socket) -> None:
-        nonlocal opened
-        opened += 1
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.handshakes = Handshakes(job, self._close)
+        self.opened = 0
+
+    def _close(self, sock: socket.socket) -> None:
+        self.opened += 1
         reset(sock)
 
-    handshakes = Handshakes(job, close)
-
-    def go_on(seconds: float) -> int:
-        before = opened
+    def go_on(self, seconds: float) -> int:
+        """Open and reset connections for so long; how many."""
+        before = self.opened
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
-            while handshakes.count < job.in_flight:
-                handshakes.start()
-            handshakes.step()
-        return opened - before
+            while self.handshakes.count < self.job.in_flight:
+                self.handshakes.start()
+            self.handshakes.step()
+        return self.opened - before
 
-    go_on(job.warmup)
-    meter = Meter(job.pid)
-    figures = meter.figures(go_on(job.seconds))
-    handshakes.abort()
+    def measure(self) -> dict[str, float]:
+        """The figures of the measured time, after the warm-up."""
+        self.go_on(self.job.warmup)
+        meter = Meter(self.job.pid)
+        return meter.figures(self.go_on(self.job.seconds))
+
+
+def run(job: Job) -> Sample:
+    """Handshakes a second. The CPU time is that of a connection's whole life, its end too."""
+    connects = Connects(job)
+    figures = connects.measure()
+    connects.handshakes.abort()
     return Sample(figures=figures)

@@ -39,8 +39,14 @@ def forget_peak(pid: int) -> None:
 
 
 def waited_ns(pid: int) -> int:
-    """How long its main thread could have run and did not, because something else ran on its core."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
+    """How long its main thread could have run and did not, because another process ran on its core.
+
+    Only differences say something: of the time that it waited, the CPU time of the process's other threads is
+    taken off, because they share its core. For as much as those ran while it had nothing to do, this is too
+    little.
+    """
+    ran, waited = map(int, Path(f"/proc/{pid}/schedstat").read_text().split()[:2])
+    return waited - (cpu_ns(pid) - ran)
 
 
 class Meter:
@@ -65,7 +71,7 @@ class Meter:
             "rate": units / wall * 1e9,
             "cpu_us": server / max(units, 1) / 1e3,
             "server_busy": server / wall,
-            "server_waited": waited / wall,
+            "server_waited": max(waited, 0) / wall,
             "generator_busy": own / wall,
-            "generator_waited": (waited_ns(os.getpid()) - self._own_waited) / wall,
+            "generator_waited": max(waited_ns(os.getpid()) - self._own_waited, 0) / wall,
         }
