@@ -21,6 +21,9 @@ logger = logging.getLogger("eventbus")
 BINARY = WSMsgType.BINARY
 OPEN = ConnectionState.OPEN
 
+BROKEN = {CloseCode.MESSAGE_TOO_BIG: "message_size", CloseCode.INVALID_TEXT: "invalid_text"}
+"""What a close code stands for in the counters; any other for `protocol`."""
+
 
 async def converse(connection: ClientConnection, wire: SocketWire | None) -> None:
     """Every message, and then the disconnect; without a wire the client had left before it was accepted."""
@@ -93,6 +96,7 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
 def fail(connection: ClientConnection, wire: SocketWire, code: int, reason: str) -> None:
     """The client broke the protocol (RFC 6455 section 7.1.7)."""
     wire.failed = True
+    connection.socket.bus.gate.refused[BROKEN.get(code, "protocol")] += 1
     if connection.sendable:
         connection.begin_close(code, reason)
 
