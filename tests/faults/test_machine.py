@@ -15,7 +15,13 @@ from collections.abc import Callable
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.faults.world import FAKETIME, Process, World
 
@@ -35,6 +41,8 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.world.start()
+        self.trouble = 0
+        """Steps until the disk has room and the store is unlocked."""
 
     @property
     def server(self) -> Process:
@@ -54,10 +62,18 @@ class Life(RuleBasedStateMachine):
     @precondition(runs)
     @rule(count=st.integers(1, 6), way=st.sampled_from(WAYS), bye=st.sampled_from(BYES))
     def connect(self, count: int, way: str, bye: str) -> None:
+        self.come(count, way, bye)
+
+    def come(self, count: int, way: str, bye: str) -> None:
         accepted = self.world.connect(self.server, count, f"way={way}&bye={bye}".replace(" ", "%20"))
         sound = not self.world.locked and not self.server.disk_full
         if sound:
             assert accepted == (count if way in ("", "slow") else 0), self.server.log
+
+    @precondition(runs)
+    @rule(count=st.integers(10, 40))
+    def crowd(self, count: int) -> None:
+        self.come(count, "", "")
 
     @precondition(has_clients)
     @rule(number=st.integers(0), text=st.sampled_from(MESSAGES))
@@ -137,23 +153,22 @@ class Life(RuleBasedStateMachine):
         self.world.tried["SIGSTOP"] += 1
 
     @precondition(runs)
-    @rule()
-    def fill_the_disk(self) -> None:
+    @rule(steps=st.integers(1, 4))
+    def fill_the_disk(self, steps: int) -> None:
         self.server.limit_files(full=True)
         self.world.tried["disk full"] += 1
+        self.trouble = steps
 
-    @precondition(runs)
-    @rule()
-    def free_the_disk(self) -> None:
-        self.server.limit_files(full=False)
-
-    @rule()
-    def lock(self) -> None:
+    @rule(steps=st.integers(1, 3))
+    def lock(self, steps: int) -> None:
         self.world.lock()
+        self.trouble = steps
 
-    @rule()
-    def unlock(self) -> None:
-        self.world.unlock()
+    @invariant()
+    def trouble_ends(self) -> None:
+        self.trouble -= 1
+        if self.trouble == 0:
+            self.world.end_trouble()
 
     @precondition(lambda self: FAKETIME is not None)
     @rule(hours=st.integers(-50_000, 50_000))

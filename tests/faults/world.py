@@ -294,11 +294,15 @@ class World:
         (self.folder / "clock").write_text(f"{seconds:+d}")
         self.tried["clock moved"] += 1
 
-    def heal(self) -> None:
-        """Take every fault away, and have a server run."""
+    def end_trouble(self) -> None:
+        """The disk has room, and the store is unlocked."""
         self.unlock()
         for process in self.living:
             process.limit_files(full=False)
+
+    def heal(self) -> None:
+        """Take every fault away, and have a server run."""
+        self.end_trouble()
         if not self.living:
             self.start()
 
