@@ -42,7 +42,9 @@ def flatten(middleware: Iterable[Any]) -> Iterable[Middleware]:
         elif callable(each):
             yield each
         else:
-            raise ComposeError(f"position {position} of the chain holds {each!r}, which is no middleware")
+            raise ComposeError(
+                f"position {position} of the chain holds {type(each).__name__}, which is no middleware"
+            )
     if not position:
         raise ComposeError("an empty chain: compose() takes at least one middleware at position 1")
 

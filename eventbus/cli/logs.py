@@ -55,3 +55,5 @@ def configure_logs(form: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # aiohttp logs the client's whole list of subprotocols when none matches, which is the client's choice.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+    # And the cookies that it can't read.
+    logging.getLogger("aiohttp.internal").setLevel(logging.ERROR)

@@ -143,7 +143,8 @@ class Planner:
                     observe = plugin.call("eventbus_observe", options=options)
                     if not callable(observe) or inspect.iscoroutinefunction(observe):
                         raise PluginBroken(
-                            plugin.name, f"eventbus_observe returned {observe!r}, which is no sync function"
+                            plugin.name,
+                            f"eventbus_observe returned {type(observe).__name__}, which is no sync function",
                         )
                     found.append((plugin.name, observe))
                 except PluginBroken as error:

@@ -21,7 +21,7 @@ logger = logging.getLogger("eventbus")
 BINARY = WSMsgType.BINARY
 OPEN = ConnectionState.OPEN
 
-BROKEN = {CloseCode.MESSAGE_TOO_BIG: "message_size", CloseCode.INVALID_TEXT: "invalid_text"}
+BROKEN: dict[int, str] = {CloseCode.MESSAGE_TOO_BIG: "message_size", CloseCode.INVALID_TEXT: "invalid_text"}
 """What a close code stands for in the counters; any other for `protocol`."""
 
 

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
 from ..errors import ConfigError, EventBusError
 from .application import EventBus
+from .http import Runner
 from .port import last_call, site_of
 from .reloader import Reloader
 
@@ -45,8 +45,8 @@ async def serve(
     bus: EventBus, host: str, port: int, reloader: Reloader | None = None, watch: bool = False
 ) -> None:
     """The same within a running event loop."""
-    runner = web.AppRunner(
-        bus.app(),
+    runner = Runner(
+        bus,
         access_log=None,
         shutdown_timeout=bus.shutdown.grace,
         # From the first byte of a connection, too: aiohttp has no other limit on how long a head may take.
@@ -55,12 +55,6 @@ async def serve(
         max_field_size=bus.listening.max_header_size,
         max_headers=bus.listening.max_headers,
     )
-
-    def no_http(record: logging.LogRecord) -> bool:
-        return without_traceback(record, bus)
-
-    server_log = logging.getLogger("aiohttp.server")
-    server_log.addFilter(no_http)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
@@ -99,7 +93,6 @@ async def serve(
             await bus.drain()
     finally:
         await runner.cleanup()
-        server_log.removeFilter(no_http)
     logger.info("stopped")
 
 
@@ -150,15 +143,3 @@ def stamps(files: tuple[Path, ...]) -> dict[Path, tuple[int, int]]:
             continue
         found[file] = (status.st_mtime_ns, status.st_size)
     return found
-
-
-def without_traceback(record: logging.LogRecord, bus: EventBus) -> bool:
-    """A filter: what a client sends that is no HTTP is the mistake of the client: one line, and counted."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        bus.gate.refused["bad_request"] += 1
-        record.exc_info = None
-        record.levelno, record.levelname = logging.INFO, "INFO"
-        record.msg, record.args = "no HTTP request: %s", (" ".join(error.message.split())[:200],)
-        return logger.isEnabledFor(logging.INFO)
-    return True

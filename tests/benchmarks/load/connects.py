@@ -32,16 +32,16 @@ class Connects:
             self.handshakes.step()
         return self.opened - before
 
-    def measure(self) -> dict[str, float]:
+    def measure(self, meter_of: type[Meter]) -> dict[str, float]:
         """The figures of the measured time, after the warm-up."""
         self.go_on(self.job.warmup)
-        meter = Meter(self.job.pid)
+        meter = meter_of(self.job.pid)
         return meter.figures(self.go_on(self.job.seconds))
 
 
 def run(job: Job) -> Sample:
     """Handshakes a second. The CPU time is that of a connection's whole life, its end too."""
     connects = Connects(job)
-    figures = connects.measure()
+    figures = connects.measure(Meter)
     connects.handshakes.abort()
     return Sample(figures=figures)

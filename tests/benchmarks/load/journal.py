@@ -11,12 +11,13 @@ from .connects import Connects
 from .exchange import expect, send
 from .handshakes import connect, reset
 from .job import Job, Sample
+from .meter import CoreMeter
 
 
 def run(job: Job) -> Sample:
     """Handshakes a second, and the seconds after the last of them until every disconnect chain has ended."""
     connects = Connects(job)
-    figures = connects.measure()
+    figures = connects.measure(CoreMeter)
     while connects.handshakes.count:
         connects.handshakes.step()
     started = time.perf_counter()

@@ -39,14 +39,18 @@ def forget_peak(pid: int) -> None:
 
 
 def waited_ns(pid: int) -> int:
-    """How long its main thread could have run and did not, because another process ran on its core.
+    """How long its main thread could have run and did not, because something else ran on its core."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
 
-    Only differences say something: of the time that it waited, the CPU time of the process's other threads is
-    taken off, because they share its core. For as much as those ran while it had nothing to do, this is too
-    little.
-    """
-    ran, waited = map(int, Path(f"/proc/{pid}/schedstat").read_text().split()[:2])
-    return waited - (cpu_ns(pid) - ran)
+
+def idle_ns(core: int) -> int:
+    """How long a core had nothing to do; it is counted in steps of 10 ms, as a rule."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}":
+            # `idle` and `iowait`, of "user nice system idle iowait ...".
+            return (int(ticks[3]) + int(ticks[4])) * (10**9 // os.sysconf("SC_CLK_TCK"))
+    raise ValueError(f"no cpu{core} in /proc/stat")
 
 
 class Meter:
@@ -71,7 +75,25 @@ class Meter:
             "rate": units / wall * 1e9,
             "cpu_us": server / max(units, 1) / 1e3,
             "server_busy": server / wall,
-            "server_waited": max(waited, 0) / wall,
+            "server_waited": waited / wall,
             "generator_busy": own / wall,
-            "generator_waited": max(waited_ns(os.getpid()) - self._own_waited, 0) / wall,
+            "generator_waited": (waited_ns(os.getpid()) - self._own_waited) / wall,
         }
+
+
+class CoreMeter(Meter):
+    """For a server several threads of which work: they wait for each other, and nothing is wrong with that.
+
+    What the server waited is therefore all time of its core that neither the server had nor idleness.
+    """
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(pid)
+        self._core = min(os.sched_getaffinity(pid))
+        self._idle = idle_ns(self._core)
+
+    def figures(self, units: int) -> dict[str, float]:
+        """What so many units took, until now."""
+        found = super().figures(units)
+        idle = (idle_ns(self._core) - self._idle) / (time.perf_counter_ns() - self._started)
+        return found | {"server_waited": max(0.0, 1 - found["server_busy"] - idle)}

@@ -1,0 +1,89 @@
+"""The HTTP side of the server, which is aiohttp's: only what it says of requests that are none is ours.
+
+aiohttp puts what the client has sent into its log and into its answer. There may be secrets in it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from .application import EventBus
+
+logger = logging.getLogger("eventbus")
+
+NO_HTTP = "this is no HTTP request that the server understands\n"
+
+MISTAKES = (HttpProcessingError, web.RequestPayloadError)
+"""What aiohttp raises for mistakes of a client."""
+
+
+class RequestHandler(web.RequestHandler):
+    """Reads the requests of one TCP connection."""
+
+    __slots__ = ("_bus",)
+
+    def __init__(self, bus: EventBus, server: web.Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._bus = bus
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to a request that could not be handled. A mistake of the client takes one line."""
+        if not isinstance(exc, MISTAKES):
+            return super().handle_error(request, status, exc, message)
+        self._note(exc)
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun already")
+        response = web.Response(status=status, text=NO_HTTP)
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        error = options.get("exc_info")
+        if isinstance(error, MISTAKES):
+            self._note(error)
+        else:
+            super().log_exception(*args, **options)
+
+    def _note(self, error: BaseException) -> None:
+        self._bus.gate.refused["bad_request"] += 1
+        logger.info("no HTTP request: %s", type(error).__name__)
+
+
+class HttpServer(web.Server):
+    """Makes a handler for each TCP connection."""
+
+    def __init__(self, bus: EventBus, server: web.Server) -> None:
+        super().__init__(
+            server.request_handler,
+            request_factory=server.request_factory,
+            handler_cancellation=server.handler_cancellation,
+            loop=server._loop,
+            **server._kwargs,
+        )
+        self._bus = bus
+
+    def __call__(self) -> RequestHandler:
+        return RequestHandler(self._bus, self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """Runs the application of a bus."""
+
+    __slots__ = ("_bus",)
+
+    def __init__(self, bus: EventBus, **options: Any) -> None:
+        super().__init__(bus.app(), **options)
+        self._bus = bus
+
+    async def _make_server(self) -> web.Server:
+        return HttpServer(self._bus, await super()._make_server())
