@@ -69,8 +69,6 @@ class Protocol:
                     raise BadFrame("unknown_type", "there is no such type of frame", frame.id)
         except BadFrame as bad:
             ctx.connection.send(error(bad))
-        except LimitReached as limit:
-            ctx.connection.send(error(BadFrame("limit_reached", str(limit), frame.id)))
         else:
             ctx.connection.send(ack(frame.id))
         return ctx
@@ -93,6 +91,8 @@ class Protocol:
                 limit = self.options.max_subscriptions
                 raise BadFrame("too_many_subscriptions", f"at most {limit} channels at a time", frame.id)
             await connection.subscribe(channel)
+        except LimitReached as limit:
+            raise BadFrame("limit_reached", str(limit), frame.id) from None
         except ValueError:
             # The name was looked at before: only a pattern can still be wrong.
             why = "a pattern has at most 32 segments, none of them empty, and '>' comes last"
@@ -116,7 +116,10 @@ class Protocol:
         if not (self.writable.match(channel, connection.id) and may_write(connection.identity, channel)):
             raise BadFrame("forbidden", "you may not write to this channel", frame.id)
         exclude = () if self.options.echo else (connection.id,)
-        await ctx.socket.publish(channel, message(channel, frame.data), exclude=exclude)
+        try:
+            await ctx.socket.publish(channel, message(channel, frame.data), exclude=exclude)
+        except LimitReached as limit:
+            raise BadFrame("limit_reached", str(limit), frame.id) from None
 
 
 def channel_of(frame: Frame) -> str:

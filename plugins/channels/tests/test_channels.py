@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -368,3 +369,18 @@ async def test_nothing_goes_on_down_the_chain_by_default() -> None:
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(options, eventbus_channels.Options)
+
+
+async def test_a_limit_of_the_socket_is_an_answer() -> None:
+    async with Harness(eventbus_channels) as harness:
+        harness.socket.options = dataclasses.replace(
+            harness.socket.options, max_channel_length=4, max_subscriptions=1
+        )
+        client = await harness.connect()
+        for kind in ("subscribe", "publish"):
+            [answer] = await ask(client, id=7, type=kind, channel="longer", data=1)
+            assert (answer["code"], answer["id"]) == ("limit_reached", 7)
+            assert "at most 4 bytes" in answer["message"]
+        assert await ask(client, type="subscribe", channel="a") == [{"type": "ack"}]
+        [answer] = await ask(client, type="subscribe", channel="b")
+        assert answer["code"] == "limit_reached"
