@@ -173,7 +173,7 @@ class Journal:
                 if strikes:
                     logger.warning("journal: %d ends are not written: %s", len(strikes), error)
                     self._items = strikes + self._items
-                await asyncio.sleep(RETRY)
+                    await asyncio.sleep(RETRY)
             else:
                 for item in items:
                     if item.done is not None and not item.done.done():

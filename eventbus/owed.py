@@ -80,6 +80,7 @@ class Debts:
             some, count = self._owed[:count], AT_ONCE
             done = await asyncio.gather(*(lifecycle.disconnect(*owed, recovered=True) for owed in some))
             left = [owed for owed, ended in zip(some, done, strict=True) if not ended]
-            self._owed[: len(some)] = left
+            # Those that failed come last the next time, so that none of them holds up the others.
+            self._owed = self._owed[len(some) :] + left
             if left:
                 return

@@ -17,6 +17,9 @@ logger = logging.getLogger("eventbus")
 
 NO_HTTP = "this is no HTTP request that the server understands\n"
 
+TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+"""For a client whose request did not come to its end in time (RFC 9110 section 15.5.9)."""
+
 MISTAKES = (HttpProcessingError, web.RequestPayloadError)
 """What aiohttp raises for mistakes of a client."""
 
@@ -46,6 +49,16 @@ class RequestHandler(web.RequestHandler):
         response = web.Response(status=status, text=NO_HTTP)
         response.force_close()
         return response
+
+    def _process_keepalive(self) -> None:
+        """Called when a client may have been silent for too long; aiohttp would close without a word."""
+        late = self._loop.time() >= self._next_keepalive_close_time
+        idle = self._waiter is not None and not self._waiter.done()
+        if late and idle and not self._force_close and self._request_count == 0:
+            self._bus.gate.refused["handshake_timeout"] += 1
+            if self.transport is not None:
+                self.transport.write(TIMEOUT)
+        super()._process_keepalive()
 
     def log_exception(self, *args: Any, **options: Any) -> None:
         error = options.get("exc_info")

@@ -12,6 +12,7 @@ import eventbus_connections
 import pytest
 
 from eventbus import Context, EventBus, Next, compose
+from eventbus.errors import StoreError
 from eventbus.host import Host
 from eventbus.store import sqlite_file
 from tests.conftest import Serve, Until
@@ -111,3 +112,29 @@ async def test_a_refused_connection_whose_document_could_not_be_deleted_leaves_n
     await until(lambda: lock.count("connections") == 0)
     assert {end[1:] for end in witness.seen} == {(1006, True)}
     await until(lambda: lock.count("eventbus.nodes") == 1)
+
+
+async def test_a_chain_that_the_store_fails_for_ever_holds_up_no_other(
+    bus: EventBus, serve: Serve, until: Until
+) -> None:
+    public = bus.socket("public", path="/public")
+    works = False
+    left: list[str] = []
+
+    @public.on("disconnect")
+    async def leave(ctx: Context, call_next: Next) -> Context:
+        name = ctx.request.query["name"]
+        if name == "hopeless" or not works:
+            raise StoreError("as if the disk were full")
+        left.append(name)
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    for name in ("hopeless", "a", "b", "c"):
+        await (await session.ws_connect(f"/public?name={name}")).close()
+        await until(lambda: not public.connections)
+    works = True
+    await until(lambda: len(left) == 3)
+    assert sorted(left) == ["a", "b", "c"]
+    assert len(bus.debts) == 1
+    bus.shutdown.grace = 1
