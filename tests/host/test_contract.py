@@ -81,7 +81,7 @@ def test_a_plugin_that_keeps_the_contract_has_no_findings(project: Project) -> N
             "def eventbus_lifespan(): yield",
             "eventbus_lifespan returned generator, which is no async context manager",
         ),
-        ("def eventbus_observe(): return 3", "eventbus_observe returned 3, which is no sync function"),
+        ("def eventbus_observe(): return 3", "eventbus_observe returned int, which is no sync function"),
         ("def eventbus_placement(): return 3", "eventbus_placement returned 3, no Placement"),
         ("def eventbus_options(): return 3", "eventbus_options returned 3, which is no class"),
         (

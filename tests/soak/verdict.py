@@ -98,7 +98,7 @@ def counted_from(samples: Sequence[Sample], seconds: float) -> int:
 
 
 def grown(samples: Sequence[Sample], seconds: float) -> list[str]:
-    """Files, tasks and threads that are not as many as they were."""
+    """Files, tasks and threads that are more than they were."""
     start = counted_from(samples, seconds)
     if len(samples) < start + ENOUGH:
         return [f"{len(samples)} samples are too few"]
@@ -106,12 +106,12 @@ def grown(samples: Sequence[Sample], seconds: float) -> list[str]:
     found = []
     for kind in ("files", "tasks", "threads", "modules"):
         before = getattr(first, kind)
-        others = [sample for sample in later if getattr(sample, kind) != before]
+        others = [sample for sample in later if getattr(sample, kind) > before]
         if others:
-            worst = max(others, key=lambda sample: abs(getattr(sample, kind) - before))
+            worst = max(others, key=lambda sample: int(getattr(sample, kind)))
             found.append(
                 f"{kind}: {before} after {first.seconds:.0f} s, {getattr(worst, kind)} after "
-                f"{worst.seconds:.0f} s, not the same in {len(others)} of {len(later)} samples"
+                f"{worst.seconds:.0f} s, more in {len(others)} of {len(later)} samples"
             )
     return found
 
