@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -19,6 +20,8 @@ BUILD_STEP = 500
 
 _PLACE = "collection = ? AND parent = ? AND child = ?"
 
+_parts = attrgetter("place", "key", "document")
+
 _decode = msgspec.json.Decoder().decode
 
 
@@ -27,14 +30,29 @@ def columns(place: Place) -> tuple[str, str, str]:
     return place.collection, place.parent, place.child
 
 
+Fields: TypeAlias = list[tuple[int, str]]
+"""The ids and paths of the indexed fields of a place."""
+
+
 def set_document(connection: sqlite3.Connection, place: Place, key: str, body: bytes) -> None:
     """Write a document and the entries of its indexed fields."""
+    write_document(connection, place, key, body, fields_of(connection, place))
+
+
+def fields_of(connection: sqlite3.Connection, place: Place) -> Fields:
+    """What has to be kept up to date with each document of the place."""
+    return connection.execute(f"SELECT id, path FROM fields WHERE {_PLACE}", columns(place)).fetchall()
+
+
+def write_document(
+    connection: sqlite3.Connection, place: Place, key: str, body: bytes, fields: Fields
+) -> None:
+    """The same, for fields that are known."""
     connection.execute(
         "INSERT INTO documents (collection, parent, child, key, body) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET body = excluded.body",
         (*columns(place), key, body),
     )
-    fields = connection.execute(f"SELECT id, path FROM fields WHERE {_PLACE}", columns(place)).fetchall()
     if fields:
         document = _decode(body)
         for field, path in fields:
@@ -63,11 +81,17 @@ def delete_document(connection: sqlite3.Connection, place: Place, key: str) -> N
 
 def make_changes(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     """Write and delete documents, sub-collections left alone."""
-    for change in changes:
-        if change.document is None:
-            delete_entries(connection, change.place, change.key)
+    known: dict[Place, Fields] = {}
+    for place, key, document in map(_parts, changes):
+        fields = known.get(place)
+        if fields is None:
+            fields = known[place] = fields_of(connection, place)
+        if document is not None:
+            write_document(connection, place, key, document, fields)
+        elif fields:
+            delete_entries(connection, place, key)
         else:
-            set_document(connection, change.place, change.key, change.document)
+            connection.execute(f"DELETE FROM documents WHERE {_PLACE} AND key = ?", (*columns(place), key))
 
 
 def holds(connection: sqlite3.Connection, given: Change) -> bool:

@@ -12,6 +12,10 @@ and something else had its core: such a sample is taken again, up to three times
 help, its rate is shown but gives no ratio. CPU time for a message hardly depends on who else runs. The
 generator is the bottleneck only where it is busy and the server is not.
 
+`journal` compares the bus with itself: its ratios are to the bus that does not write connections down. The
+server works in two threads there, which share a core and wait for each other, so that "waited" is the time in
+which the core was neither idle nor the server's; what the kernel does for the disk is in it.
+
 `servers/` has the servers, `load/` the generator, `chain.py` and `audiences.py` measure within a process. No
 test times anything, and pytest collects nothing here.
 

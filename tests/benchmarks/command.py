@@ -78,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(report(results), flush=True)
     peers = [peer for peer in everyone if peer.name not in absent]
     for case in cases:
+        if case.journals and not any(peer.is_bus for peer in peers):
+            say(f"{case.key} is left out: it compares the bus with itself, and no bus is among the peers")
+            continue
         table = run(case, peers, arguments.rounds, arguments.server_python, where)
         results.tables.append(table)
         print(markdown(table) + "\n", flush=True)
