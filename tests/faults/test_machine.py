@@ -38,7 +38,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = World(movable_clock=True)
         self.world.start()
         self.trouble = 0
         """Steps until the disk has room and the store is unlocked."""

@@ -92,7 +92,16 @@ def test_a_crash_with_a_full_disk(world: World) -> None:
 
 @pytest.mark.skipif(FAKETIME is None, reason="to move the clock it needs libfaketime: apt install faketime")
 @pytest.mark.parametrize("years", [-20, 20])
-def test_a_clock_that_jumps(world: World, years: int) -> None:
+def test_a_clock_that_jumps(years: int) -> None:
+    world = World(movable_clock=True)
+    try:
+        jump(world, years)
+    finally:
+        world.close()
+
+
+def jump(world: World, years: int) -> None:
+    """Move the clock while connections are open."""
     first, second = world.start(), world.start()
     for process in (first, second):
         assert world.connect(process, 3) == 3

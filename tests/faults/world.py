@@ -35,7 +35,7 @@ shutdown_grace = 2
 connect = ["chaos:arrive", "connections", "chaos:trouble"]
 message = [{message}]
 disconnect = ["chaos:leave", "connections", "chaos:parting"]
-connect_timeout = 1
+connect_timeout = 4
 message_timeout = 1
 disconnect_timeout = 1
 """
@@ -196,7 +196,9 @@ class Client(SyncClient):
 class World:
     """A folder with a store in it. `close` ends everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, movable_clock: bool = False) -> None:
+        """With `movable_clock` the servers run on libfaketime, where a store may stall for a second or two."""
+        self._faketime = FAKETIME if movable_clock else None
         self._temporary = tempfile.TemporaryDirectory(prefix="eventbus-faults-")
         self.folder = Path(self._temporary.name)
         self.tried: Counter[str] = Counter()
@@ -228,9 +230,9 @@ class World:
         """One more server; `command` is what Python runs."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("EVENTBUS")}
         environ["PYTHONDONTWRITEBYTECODE"] = "1"
-        if FAKETIME:
+        if self._faketime:
             environ |= {
-                "LD_PRELOAD": str(FAKETIME),
+                "LD_PRELOAD": str(self._faketime),
                 "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
                 "FAKETIME_NO_CACHE": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
