@@ -197,7 +197,7 @@ class World:
     """A folder with a store in it. `close` ends everything."""
 
     def __init__(self, *, movable_clock: bool = False) -> None:
-        """With `movable_clock` the servers run on libfaketime, where a store may stall for a second or two."""
+        """With `movable_clock` the servers run on libfaketime, where stores may stall for a second."""
         self._faketime = FAKETIME if movable_clock else None
         self._temporary = tempfile.TemporaryDirectory(prefix="eventbus-faults-")
         self.folder = Path(self._temporary.name)
