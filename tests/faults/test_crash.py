@@ -5,20 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import time
-from collections.abc import Callable
 
 import pytest
 
 from tests.faults.conftest import CONFIG, Witness
+from tests.faults.waiting import wait_for
 from tests.sync_client import Refused
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def journaled(witness: Witness) -> int:

@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from tests.faults.waiting import wait_for
 from tests.faults.world import FAKETIME, Client, Process, World
 
 WAYS = ["", "", "", "", "slow", "reject", "raise Reject", "raise", "raise late", "None", "hang", "cancel"]
@@ -38,7 +39,7 @@ class Life(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World(movable_clock=True)
+        self.world = World()
         self.world.start()
         self.trouble = 0
         """Steps until the disk has room and the store is unlocked."""
@@ -73,7 +74,7 @@ class Life(RuleBasedStateMachine):
         accepted = self.world.connect(self.server, count, f"way={way}&bye={bye}".replace(" ", "%20"))
         sound = not self.world.locked and not self.server.disk_full
         if sound:
-            assert accepted == (count if way in ("", "slow") else 0), self.server.log
+            assert accepted == (count if way in ("", "slow") else 0), self.server.text()
 
     @rule(count=st.integers(10, 40))
     def crowd(self, count: int) -> None:
@@ -83,7 +84,7 @@ class Life(RuleBasedStateMachine):
     def send(self, number: int, text: str) -> None:
         process, client = self.client(number)
         if text == "echo":
-            assert client.echo(f"echo {number}"), process.log
+            assert client.echo(f"echo {number}"), process.text()
             return
         client.send(text)
         if text == "close":
@@ -108,9 +109,7 @@ class Life(RuleBasedStateMachine):
         assert self.server.lives
         self.world.configure(name)
         for process in self.world.living:
-            before = process.log.count("reload")
-            process.process.send_signal(signal.SIGHUP)
-            self.until(lambda p=process, b=before: p.log.count("reload") > b)  # type: ignore[misc]
+            process.reload(r"reloaded \(|refused")
         self.world.configure("one")
         self.world.tried["reloads"] += 1
 
@@ -118,13 +117,13 @@ class Life(RuleBasedStateMachine):
     def kill(self, oldest: bool, number: signal.Signals) -> None:
         process = self.world.living[0] if oldest and self.world.living else self.server
         status = self.world.kill(process, number)
-        assert status == (-9 if number == signal.SIGKILL else 0), process.log
+        assert status == (-9 if number == signal.SIGKILL else 0), process.text()
 
     @rule()
     def kill_twice(self) -> None:
         process = self.server
         process.process.send_signal(signal.SIGTERM)
-        self.until(lambda: "stopping" in process.log or not process.lives)
+        wait_for(lambda: "stopping" in process.text() or not process.lives)
         self.world.kill(process, signal.SIGTERM)
 
     @rule(seconds=st.floats(0, 0.15), count=st.integers(4, 16))
@@ -174,18 +173,12 @@ class Life(RuleBasedStateMachine):
         self.world.heal()
         self.world.check()
 
-    def until(self, condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 30
-        while not condition():
-            assert time.monotonic() < deadline, self.server.log
-            time.sleep(0.01)
-
     def teardown(self) -> None:
         try:
             self.world.heal()
             self.world.check()
             for process in self.world.living:
-                assert self.world.kill(process, signal.SIGTERM) == 0, process.log
+                assert self.world.kill(process, signal.SIGTERM) == 0, process.text()
             self.world.start()
             self.world.check()
             assert not self.world.stored("connections")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-import urllib.error
-import urllib.request
 
 import pytest
 
-from tests.conftest import Server
 from tests.faults.conftest import CONFIG, Witness
-from tests.faults.test_crash import wait_for
+from tests.faults.waiting import readiness, wait_for
 from tests.sync_client import Refused, SyncClient
 
 HANGING = """\
@@ -44,30 +41,20 @@ def test_connections_are_closed_over_the_drain_time_and_new_ones_refused(witness
         SyncClient(server.url, "/public")
     assert refused.value.status == 503
     assert "Retry-After: 1" in str(refused.value)
-    assert ready(server) == 503
+    assert readiness(server.url)[0] == 503
     codes = [frame.close_code for client in clients if (frame := client.receive())]
     assert codes == [1012] * 40
     assert server.process.wait(20) == 0
     witness.check()
 
 
-def ready(server: Server) -> int:
-    """What `/readyz` answers."""
-    try:
-        with urllib.request.urlopen(server.url + "/readyz", timeout=20) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code
-
-
 def test_for_the_drain_delay_only_readiness_says_that_it_is_about_to_stop(witness: Witness) -> None:
     witness.project.config(CONFIG.replace("page = false", "page = false\ndrain_delay = 3"))
     server = witness.serve()
     (client,) = witness.connect(server)
-    assert ready(server) == 200
+    assert readiness(server.url)[0] == 200
     server.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: ready(server) == 503)
+    wait_for(lambda: readiness(server.url)[0] == 503)
     (late,) = witness.connect(server)
     assert late.echo("taken while load balancers look elsewhere")
     assert client.echo("not closed yet")
@@ -81,7 +68,7 @@ def test_a_second_signal_ends_the_drain_delay(witness: Witness) -> None:
     witness.project.config(CONFIG.replace("page = false", "page = false\ndrain_delay = 3600"))
     server = witness.serve()
     server.process.send_signal(signal.SIGTERM)
-    wait_for(lambda: ready(server) == 503)
+    wait_for(lambda: readiness(server.url)[0] == 503)
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(20) == 1
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.faults.world import Process, World, wait_for
+from tests.faults.waiting import wait_for
+from tests.faults.world import Process, World
 
 ROUNDS = int(os.environ.get("EVENTBUS_FAULTS", "12"))
 
@@ -73,12 +74,12 @@ def test_a_node_that_was_taken_for_dead_loses_and_doubles_nothing(
         leave_the_dead(world)
         world.check()
         world.tried["rounds"] += 1
-    fenced = sum(process.log.count(FENCED) for process in nodes)
+    fenced = sum(process.text().count(FENCED) for process in nodes)
     assert fenced, "nobody was taken for dead, so nothing was tried"
     for process in nodes:
-        assert "Traceback" not in process.log
+        assert "Traceback" not in process.text()
         assert world.kill(process, signal.SIGTERM) == 0
-    wait_for(lambda: not world.stored("eventbus.nodes"), 20, lambda: "nodes are left")
+    wait_for(lambda: not world.stored("eventbus.nodes"))
     assert not world.stored("connections")
     figures = world.figures()
     figures["taken for dead"] = fenced

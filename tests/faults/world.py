@@ -13,13 +13,13 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+from tests.conftest import Server
+from tests.faults.waiting import wait_for
 from tests.raw_client import CLOSE
 from tests.sync_client import Refused, SyncClient
 
@@ -35,7 +35,7 @@ shutdown_grace = 2
 connect = ["chaos:arrive", "connections", "chaos:trouble"]
 message = [{message}]
 disconnect = ["chaos:leave", "connections", "chaos:parting"]
-connect_timeout = 4
+connect_timeout = 1
 message_timeout = 1
 disconnect_timeout = 1
 """
@@ -49,6 +49,7 @@ CONFIGS = {
 APP = """\
 import asyncio
 import os
+import time
 from pathlib import Path
 
 from eventbus import Reject
@@ -88,7 +89,7 @@ async def arrive(ctx, call_next):
     ctx.connection.session["bye"] = ctx.request.query.get("bye", "")
     ctx = await call_next(ctx)
     if ctx.response.success:
-        note("accepted", ctx.request.connection_id)
+        note("accepted", ctx.request.connection_id, int(time.time()))
         ctx.connection.send(ctx.connection.id)
         await ctx.connection.subscribe("all")
     return ctx
@@ -122,25 +123,23 @@ async def parting(ctx, call_next):
     return await go_wrong(ctx, ctx.connection.session.get("bye", ""), call_next)
 """
 
-READY = "listening on "
-
 SERVE = ["-m", "eventbus", "serve", "--port", "0"]
 
 
-class Process:
+class Process(Server):
     """A server process, and its clients."""
 
     def __init__(self, folder: Path, environ: dict[str, str], command: list[str]) -> None:
-        self.process = subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *command],
             cwd=folder,
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
         )
-        self.log = ""
+        super().__init__(process, folder / "no log")
+        self._said = b""
         self.clients: list[Client] = []
         self.disk_full = False
         # Its log goes through a pipe, because the size of its files is limited where the disk is "full".
@@ -151,17 +150,14 @@ class Process:
         assert self.process.stdout is not None
         with self.process.stdout as lines:
             for line in lines:
-                self.log += line
+                self._said += line
+
+    def text(self) -> str:
+        return self._said.decode()
 
     @property
     def lives(self) -> bool:
         return self.process.poll() is None
-
-    @property
-    def url(self) -> str:
-        wait_for(lambda: READY in self.log or not self.lives, 30, lambda: self.log)
-        assert READY in self.log, self.log
-        return self.log.partition(READY)[2].split()[0]
 
     def limit_files(self, full: bool) -> None:
         """Let no file grow, as on a full disk; or let them all grow again."""
@@ -196,9 +192,7 @@ class Client(SyncClient):
 class World:
     """A folder with a store in it. `close` ends everything."""
 
-    def __init__(self, *, movable_clock: bool = False) -> None:
-        """With `movable_clock` the servers run on libfaketime, where stores may stall for a second."""
-        self._faketime = FAKETIME if movable_clock else None
+    def __init__(self) -> None:
         self._temporary = tempfile.TemporaryDirectory(prefix="eventbus-faults-")
         self.folder = Path(self._temporary.name)
         self.tried: Counter[str] = Counter()
@@ -206,7 +200,6 @@ class World:
         self.processes: list[Process] = []
         self.known: set[str] = set()
         """Connections whose clients were told that they are accepted."""
-        self.dead_logs: list[str] = []
         self._notes = b""
         self._lock: sqlite3.Connection | None = None
         (self.folder / "chaos.py").write_text(APP)
@@ -230,11 +223,12 @@ class World:
         """One more server; `command` is what Python runs."""
         environ = {name: value for name, value in os.environ.items() if not name.startswith("EVENTBUS")}
         environ["PYTHONDONTWRITEBYTECODE"] = "1"
-        if self._faketime:
+        if FAKETIME:
             environ |= {
-                "LD_PRELOAD": str(self._faketime),
+                "LD_PRELOAD": str(FAKETIME),
                 "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
-                "FAKETIME_NO_CACHE": "1",
+                # Seconds. Without a cache each look at the clock reads the file, and a server stalls.
+                "FAKETIME_CACHE_DURATION": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
         made = Process(self.folder, environ, command)
@@ -269,7 +263,6 @@ class World:
     def kill(self, process: Process, number: signal.Signals) -> int:
         """End it with that signal; the exit status."""
         status = process.end(number)
-        self.dead_logs.append(process.log)
         self.tried[number.name] += 1
         return status
 
@@ -337,7 +330,7 @@ class World:
             return (
                 f"lost: {ends_lack()}, collection: {self.stored('connections') ^ live},"
                 f" journal: {self.stored('eventbus.nodes', 'connections') ^ live}\n"
-                + "\n".join(process.log for process in self.processes)
+                + "\n".join(process.text() for process in self.processes)
             )
 
         wait_for(
@@ -377,11 +370,3 @@ class World:
         self._reader.join(10)
         os.close(self._pipe)
         self._temporary.cleanup()
-
-
-def wait_for(condition: Callable[[], object], seconds: float, what: Callable[[], str]) -> None:
-    """Wait until it holds; AssertionError with `what` after so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -98,7 +99,7 @@ def counted_from(samples: Sequence[Sample], seconds: float) -> int:
 
 
 def grown(samples: Sequence[Sample], seconds: float) -> list[str]:
-    """Files, tasks and threads that are more than they were."""
+    """Files, tasks and threads that are not as many as they were."""
     start = counted_from(samples, seconds)
     if len(samples) < start + ENOUGH:
         return [f"{len(samples)} samples are too few"]
@@ -106,14 +107,22 @@ def grown(samples: Sequence[Sample], seconds: float) -> list[str]:
     found = []
     for kind in ("files", "tasks", "threads", "modules"):
         before = getattr(first, kind)
-        others = [sample for sample in later if getattr(sample, kind) > before]
+        others = [sample for sample in later if getattr(sample, kind) != before]
         if others:
-            worst = max(others, key=lambda sample: int(getattr(sample, kind)))
+            worst = max(others, key=lambda sample: abs(getattr(sample, kind) - before))
             found.append(
                 f"{kind}: {before} after {first.seconds:.0f} s, {getattr(worst, kind)} after "
-                f"{worst.seconds:.0f} s, more in {len(others)} of {len(later)} samples"
+                f"{worst.seconds:.0f} s, not the same in {len(others)} of {len(later)} samples"
+                + which(kind, first, worst)
             )
     return found
+
+
+def which(kind: str, first: Sample, other: Sample) -> str:
+    """What one of them has and the other does not."""
+    before, then = (Counter(sample.names.get(kind, ())) for sample in (first, other))
+    different = [*(f"+{name}" for name in then - before), *(f"-{name}" for name in before - then)]
+    return f" ({', '.join(different)})" if different else ""
 
 
 def memory_grown(samples: Sequence[Sample], seconds: float) -> list[str]:
