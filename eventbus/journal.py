@@ -40,6 +40,9 @@ RETRY = 1.0
 """Seconds before what could not be struck out is tried again."""
 
 
+TAKEN_FOR_DEAD = "this node was taken for dead, and begins again as another one"
+
+
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a connection after a crash. Headers, query and cookies are not: they hold secrets."""
 
@@ -85,6 +88,8 @@ class Journal:
         self._items: list[Item] = []
         self._task: asyncio.Task[None] | None = None
         self._moving = asyncio.Lock()
+        self.former: set[str] = set()
+        """The ids that this process had before it was taken for dead."""
         self._be(node)
 
     def _be(self, node: Node) -> None:
@@ -110,9 +115,10 @@ class Journal:
             for item in waiting:
                 if item.done is not None:
                     item.connection.journaled = item.announced
-                    refuse(item, StoreError("this node was taken for dead, and begins again as another one"))
+                    refuse(item, StoreError(TAKEN_FOR_DEAD))
             if self.node is node:
                 self._fenced()
+                self.former.add(node.id)
                 self._be(await asyncio.to_thread(this_node, node.name))
                 await self.start()
 
@@ -124,7 +130,7 @@ class Journal:
             if await self._store.write([self._entry(connection), change], self.own):
                 return
             await self.lost(node)
-            raise StoreError("this node was taken for dead, and begins again as another one")
+            raise StoreError(TAKEN_FOR_DEAD)
         except StoreError:
             # Cancelled, it may have been written all the same.
             connection.journaled = False

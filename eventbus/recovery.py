@@ -50,8 +50,6 @@ class Recovery:
         self._beat = 0
         self._seen: dict[str, tuple[bytes | None, float]] = {}
         """The last beat of each node that can only be judged by it, and when it was first seen."""
-        self._claimed: set[str] = set()
-        """Dead nodes whose disconnects this one runs."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -82,7 +80,6 @@ class Recovery:
         self._beat += 1
         node = self._journal.node
         if not await self._store.write([Change(BEATS, node.id, encode(self._beat))], self._journal.own):
-            self._claimed.clear()
             await self._journal.lost(node)
 
     async def _look(self) -> None:
@@ -93,11 +90,13 @@ class Recovery:
             for node_id, body in page:
                 if node_id == self._journal.node.id:
                     continue
-                # What it has claimed and could not finish looks alive, for it bears this node's name.
-                if node_id not in self._claimed and not await self._dead(node_id, body):
+                # What it has claimed and could not finish bears this node's name.
+                if body != self._journal.own.document and not await self._dead(node_id, body):
                     continue
-                if await self._claim(node_id, body):
-                    await self._recover(node_id)
+                # Of several nodes that claim it, one succeeds.
+                mine = Change(NODES, node_id, self._journal.own.document)
+                if await self._store.write([mine], Change(NODES, node_id, body)):
+                    await self._recover(node_id, mine)
 
     async def _dead(self, node_id: str, body: bytes) -> bool:
         try:
@@ -105,6 +104,8 @@ class Recovery:
         except (msgspec.DecodeError, msgspec.ValidationError):
             logger.error("recovery: the document of node %r can't be read", node_id)
             return False
+        if node.id in self._journal.former:
+            return True
         known = await asyncio.to_thread(lives, node, self._journal.node)
         if known is not None:
             return not known
@@ -116,19 +117,12 @@ class Recovery:
             return False
         return now - since >= LEASE
 
-    async def _claim(self, node_id: str, old: bytes) -> bool:
-        """Answer for the dead node from now on; of several that try, one succeeds."""
-        mine = Change(NODES, node_id, self._journal.own.document)
-        if not await self._store.write([mine], Change(NODES, node_id, old)):
-            self._claimed.discard(node_id)
-            return False
-        self._claimed.add(node_id)
-        return True
+    async def _recover(self, node_id: str, mine: Change) -> None:
+        """Run the disconnect of every connection that the node left, then forget the node.
 
-    async def _recover(self, node_id: str) -> None:
-        """Run the disconnect of every connection that the node left, then forget the node."""
+        It goes on only as long as the node's document is `mine`.
+        """
         place = connections_of(node_id)
-        mine = Change(NODES, node_id, self._journal.own.document)
         count = kept = 0
         after = ""
         while page := await self._store.find(place, (), after, PAGE):
@@ -139,7 +133,6 @@ class Recovery:
                 strikes = [Change(place, key, None) for (key, _), ok in zip(some, ended, strict=True) if ok]
                 if not await self._store.write(strikes, mine):
                     logger.warning("recovery of node %s: another node has taken it over", node_id)
-                    self._claimed.discard(node_id)
                     return
                 count += len(strikes)
                 kept += len(some) - len(strikes)
@@ -147,7 +140,6 @@ class Recovery:
             logger.warning("recovery of node %s: the store failed %d disconnect chains", node_id, kept)
             return
         await self._store.write([Change(NODES, node_id, None), Change(BEATS, node_id, None)], mine)
-        self._claimed.discard(node_id)
         self._seen.pop(node_id, None)
         logger.info("recovered node %s: %d connections got their disconnect", node_id, count)
 

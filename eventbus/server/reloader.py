@@ -96,6 +96,9 @@ class Reloader:
             except ConfigError as error:
                 logger.error("the reload can't be rolled back, though %s:\n%s", why, error)
                 return
+            except Exception:
+                logger.exception("the reload can't be rolled back, though %s", why)
+                return
             sys.modules.update(modules)
             logger.error("the reload is rolled back: %s; the file still says what failed", why)
 

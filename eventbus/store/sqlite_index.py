@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
@@ -20,8 +19,6 @@ BUILD_STEP = 500
 
 _PLACE = "collection = ? AND parent = ? AND child = ?"
 
-_parts = attrgetter("place", "key", "document")
-
 _decode = msgspec.json.Decoder().decode
 
 
@@ -36,7 +33,7 @@ Fields: TypeAlias = list[tuple[int, str]]
 
 def set_document(connection: sqlite3.Connection, place: Place, key: str, body: bytes) -> None:
     """Write a document and the entries of its indexed fields."""
-    write_document(connection, place, key, body, fields_of(connection, place))
+    put(connection, place, key, body, fields_of(connection, place))
 
 
 def fields_of(connection: sqlite3.Connection, place: Place) -> Fields:
@@ -44,10 +41,8 @@ def fields_of(connection: sqlite3.Connection, place: Place) -> Fields:
     return connection.execute(f"SELECT id, path FROM fields WHERE {_PLACE}", columns(place)).fetchall()
 
 
-def write_document(
-    connection: sqlite3.Connection, place: Place, key: str, body: bytes, fields: Fields
-) -> None:
-    """The same, for fields that are known."""
+def put(connection: sqlite3.Connection, place: Place, key: str, body: bytes, fields: Fields) -> None:
+    """Write a document and its entries, the fields being known."""
     connection.execute(
         "INSERT INTO documents (collection, parent, child, key, body) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET body = excluded.body",
@@ -59,18 +54,16 @@ def write_document(
             _set_entry(connection, field, path, key, document)
 
 
-def delete_entries(connection: sqlite3.Connection, place: Place, key: str) -> None:
-    """Remove a document and its entries."""
+def remove(connection: sqlite3.Connection, place: Place, key: str, fields: Fields) -> None:
+    """Remove a document and its entries, the fields being known."""
     connection.execute(f"DELETE FROM documents WHERE {_PLACE} AND key = ?", (*columns(place), key))
-    connection.execute(
-        f"DELETE FROM entries WHERE field IN (SELECT id FROM fields WHERE {_PLACE}) AND key = ?",
-        (*columns(place), key),
-    )
+    for field, _ in fields:
+        connection.execute("DELETE FROM entries WHERE field = ? AND key = ?", (field, key))
 
 
 def delete_document(connection: sqlite3.Connection, place: Place, key: str) -> None:
     """Remove a document, its entries and its sub-collections with theirs."""
-    delete_entries(connection, place, key)
+    remove(connection, place, key, fields_of(connection, place))
     if not place.child:
         below = (place.collection, key)
         connection.execute("DELETE FROM documents WHERE collection = ? AND parent = ?", below)
@@ -82,16 +75,14 @@ def delete_document(connection: sqlite3.Connection, place: Place, key: str) -> N
 def make_changes(connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
     """Write and delete documents, sub-collections left alone."""
     known: dict[Place, Fields] = {}
-    for place, key, document in map(_parts, changes):
-        fields = known.get(place)
-        if fields is None:
-            fields = known[place] = fields_of(connection, place)
-        if document is not None:
-            write_document(connection, place, key, document, fields)
-        elif fields:
-            delete_entries(connection, place, key)
+    for change in changes:
+        place = change.place
+        if place not in known:
+            known[place] = fields_of(connection, place)
+        if change.document is None:
+            remove(connection, place, change.key, known[place])
         else:
-            connection.execute(f"DELETE FROM documents WHERE {_PLACE} AND key = ?", (*columns(place), key))
+            put(connection, place, change.key, change.document, known[place])
 
 
 def holds(connection: sqlite3.Connection, given: Change) -> bool:

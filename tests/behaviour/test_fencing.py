@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eventbus import EventBus
-from eventbus.journal import NODES, connections_of
+from eventbus.journal import NODES, Entry, connections_of, encode
 from eventbus.recovery import Recovery
 from eventbus.sockets import BusSocket
 from tests.behaviour.conftest import Ends
@@ -30,3 +30,25 @@ async def test_its_connections_are_closed_without_a_second_disconnect_and_it_goe
         assert len(await bus.store.find(connections_of(journal.node.id), (), "", 10)) == 1
     await until(lambda: ends)
     assert len(ends) == 1
+
+
+async def test_what_it_had_claimed_under_its_former_id_it_finishes_under_the_new_one(
+    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until
+) -> None:
+    await serve(bus)
+    journal = bus._journal
+    assert journal is not None
+    former = journal.own.document
+    assert former is not None
+    entry = Entry(
+        socket="public", path="/public", remote=None, trace=None, since=0.0, identity=None, session={}
+    )
+    await bus.store.set(NODES, "dead", former)
+    await bus.store.set(connections_of("dead"), "left-behind", encode(entry))
+    await bus.store.delete(NODES, journal.node.id)
+    recovery = Recovery(bus, journal)
+    await recovery._renew()
+    assert former != journal.own.document
+    await recovery._look()
+    assert len(ends) == 1
+    assert await bus.store.get(NODES, "dead") is None
