@@ -29,8 +29,15 @@ class SyncClient:
             "Upgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
         )
-        self.socket.sendall(request.encode())
         self._got = b""
+        try:
+            self._shake_hands(request)
+        except BaseException:
+            self.socket.close()
+            raise
+
+    def _shake_hands(self, request: str) -> None:
+        self.socket.sendall(request.encode())
         while b"\r\n\r\n" not in self._got:
             data = self._receive_some()
             if not data:
@@ -38,7 +45,6 @@ class SyncClient:
             self._got += data
         head, _, self._got = self._got.partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 101"):
-            self.socket.close()
             text = head.decode(errors="replace")
             raise Refused(int(text.split()[1]) if text else 0, text)
 

@@ -182,7 +182,11 @@ class Client(SyncClient):
 
     def __init__(self, url: str, query: str) -> None:
         super().__init__(url, f"/public?{query}")
-        frame = self.receive()
+        try:
+            frame = self.receive()
+        except OSError:
+            self.socket.close()
+            raise
         if frame is None or frame.opcode == CLOSE:
             self.socket.close()
             raise Refused(0, "closed before its first message")

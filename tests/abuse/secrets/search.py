@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
 import secrets
 import string
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
+from urllib.parse import quote
 
 WINDOW = 10
 """So many characters of a secret in a row are a leak: what is cut short still is one."""
@@ -59,10 +62,21 @@ class Planted:
 def forms(piece: bytes) -> Iterator[tuple[str, bytes]]:
     """How a piece looks where it was written in one way or another.
 
-    Quotes, `repr`, JSON, HTML and percent-encoding leave letters and digits as they are, unless somebody
-    escapes everything.
+    `repr`, JSON, HTML and percent-encoding leave letters and digits as they are, unless somebody escapes
+    everything. In a key there is other text between them, too.
     """
     yield "plain", piece.lower()
+    text = piece.decode()
+    # Each of them takes a character at a time, so that a part looks as it does in the whole.
+    for form, written in (
+        ("percent-encoded", quote(text, safe="")),
+        ("percent-encoded", quote(text)),
+        ("HTML", html.escape(text)),
+        ("JSON", json.dumps(text)[1:-1]),
+        ("JSON", json.dumps(json.dumps(text)[1:-1])[1:-1]),
+    ):
+        if written != text:
+            yield form, written.lower().encode()
     yield "hex", piece.hex().encode()
     for form, escape in (("percent-encoded", "%{:02x}"), ("escaped", "\\x{:02x}"), ("JSON", "\\u{:04x}")):
         yield form, "".join(map(escape.format, piece)).encode()

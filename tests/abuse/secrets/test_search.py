@@ -65,6 +65,14 @@ def test_the_search_finds_each_part_of_a_token_and_of_a_key(project: Project) ->
             assert outputs.leaks(world.planted), part
 
 
+@pytest.mark.parametrize("way", WRITTEN)
+def test_the_search_finds_a_line_of_a_key_that_has_no_ten_letters_in_a_row(way: str) -> None:
+    planted, outputs = Planted(), Outputs()
+    line = planted.watch("a line", "sJhLA+ODy8fzBu4/7ELrIP7C9+9tX0SFEg==")
+    outputs.add("out", f"<{WRITTEN[way](line)}>")
+    assert outputs.leaks(planted)
+
+
 def test_the_search_looks_into_logs_stores_names_and_commands(project: Project) -> None:
     world = prepared(project)
     secret = world.planted.texts["keeper"]
