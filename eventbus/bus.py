@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from .shutdown import Shutdown
 from .sockets import BusSocket
 from .store.collection import Collection
 from .store.protocol import Store
+from .supervision import Supervisor
 from .topics import Topic
 from .write_ahead import WriteAheadStore
 
@@ -59,6 +60,8 @@ class CoreBus:
         """Failed chains, by socket, event and plugin."""
         self.ledger = Ledger()
         """What was accepted and not delivered."""
+        self.supervisor = Supervisor()
+        """What works in the background."""
         self.flusher = Flusher(OUTBOX_CEILING)
         self.gate = Gate()
         self.heartbeats = Heartbeats()
@@ -84,6 +87,7 @@ class CoreBus:
         self._topics: dict[str, Topic] = {}
         self._journal: Journal | None = None
         self._exit: AsyncExitStack | None = None
+        self._background: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
 
     def socket(self, name: str, *, path: str | None = None, space: str | None = None) -> BusSocket:
@@ -117,6 +121,17 @@ class CoreBus:
         """The topic of that name; the same object every time."""
         return self._topics.setdefault(name, Topic(name))
 
+    def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
+        """Run `await work()` in the background until it returns, and again whenever it raises.
+
+        What it raises is logged and counted under the name; `/readyz` fails until it runs well again. It is
+        cancelled when the bus has stopped its lifespans, or before by cancelling the task that comes back.
+        """
+        task = self.supervisor.start(name, work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return task
+
     def channels(self, space: str) -> Channels:
         """The channels of a space; the same object every time."""
         return self._spaces.setdefault(space, Channels())
@@ -140,6 +155,7 @@ class CoreBus:
             await self.broker.start(self._deliver)
             stack.push_async_callback(self.broker.stop)
             stack.push_async_callback(self._close_topics)
+            stack.push_async_callback(self._end_background)
             stack.push_async_callback(self.lifespans.stop)
             await self.lifespans.start()
             if self.journaling:
@@ -227,6 +243,13 @@ class CoreBus:
     async def _close_topics(self) -> None:
         for topic in self._topics.values():
             await topic.close()
+
+    async def _end_background(self) -> None:
+        tasks = list(self._background)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     def _schedule_sweep(self) -> None:
         loop = asyncio.get_running_loop()

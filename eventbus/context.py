@@ -11,6 +11,8 @@ from .errors import check_refusal
 from .events import ConnectionState, EventType
 
 if TYPE_CHECKING:
+    import asyncio
+
     from multidict import CIMultiDictProxy, MultiMapping
 
     from .nesting import Nesting
@@ -352,6 +354,14 @@ class Bus(Protocol):
     def collection(self, name: str) -> CollectionRef: ...
 
     def topic(self, name: str) -> Topic: ...
+
+    def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
+        """Run `await work()` in the background until it returns, and again whenever it raises.
+
+        What it raises is logged and counted under the name; `/readyz` fails until it runs well again. The
+        bus cancels it when it stops; who wants it to end before cancels the task that comes back.
+        """
+        ...
 
 
 class Context(msgspec.Struct, eq=False):

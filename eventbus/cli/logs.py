@@ -25,6 +25,8 @@ class TextFormatter(logging.Formatter):
             text += f" [{' '.join(fields)}]"
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
+        elif record.exc_text:
+            text += "\n" + record.exc_text
         # Only the first line begins at the margin, so that nobody can make up another one.
         return text.translate(CONTROL).replace("\n", "\n    ")
 
@@ -43,6 +45,8 @@ class JsonFormatter(logging.Formatter):
         line |= {name: str(getattr(record, name)) for name in FIELDS if getattr(record, name, "")}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        elif record.exc_text:
+            line["exception"] = record.exc_text
         # A lone surrogate can't be encoded, and no log line may be lost to one.
         clean = {name: value.encode(errors="backslashreplace").decode() for name, value in line.items()}
         return msgspec.json.encode(clean).decode()

@@ -51,7 +51,11 @@ class Health:
         """200, or 503 with the names of the parts that don't work."""
         # Not kept: a server that is about to stop has to say so at once.
         state = "draining" if self.bus.shutdown.announced else "ok" if self.running() else "not running"
-        checks = {"bus": state} | (await self.backends() if state == "ok" else {})
+        checks = {"bus": state}
+        if state == "ok":
+            # What has raised in the background and is not at work again yet.
+            checks["tasks"] = "failed" if self.bus.supervisor.down() else "ok"
+            checks |= await self.backends()
         failed = [name for name, result in checks.items() if result != "ok"]
         body = {"ready": not failed, "failed": failed, "checks": checks}
         return web.json_response(body, status=503 if failed else 200, headers=HEADERS)

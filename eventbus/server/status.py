@@ -86,6 +86,7 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
         "lost": lost(bus),
         "refused": dict(bus.gate.refused),
         "failures": failures,
+        "tasks": bus.supervisor.report(),
         "memory": {"rss": rss or None},
         "loop": {
             "lag": round(bus.lag.last, 6),

@@ -27,9 +27,10 @@ LEVELS = [
     {"frames", "backlog", "heartbeats"},
     {"broker", "store", "chain", "host", "config"},
     {"hookspecs", "node"},
+    {"supervision"},
     {"context"},
     {"errors", "nesting"},
-    {"events", "audiences"},
+    {"events", "audiences", "description"},
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""
 

@@ -83,7 +83,7 @@ async def ask(session: aiohttp.ClientSession, path: str = "/readyz") -> tuple[in
 async def test_a_bus_that_works_is_live_and_ready(probed: EventBus, serve: Serve, store: Store) -> None:
     session = await serve(probed)
     assert await ask(session, "/livez") == (200, {"live": True})
-    checks = {"bus": "ok", "broker": "ok", "store": "ok"}
+    checks = {"bus": "ok", "tasks": "ok", "broker": "ok", "store": "ok"}
     assert await ask(session) == (200, {"ready": True, "failed": [], "checks": checks})
     assert await store.find(Place("eventbus.health"), (), "", 10) == []
     assert probed.probes == {}
@@ -98,7 +98,7 @@ async def test_a_broker_that_brings_nothing_back_is_named(
     session = await serve(probed)
     status, body = await ask(session)
     assert (status, body["failed"]) == (503, ["broker"])
-    assert body["checks"] == {"bus": "ok", "broker": said, "store": "ok"}
+    assert body["checks"] == {"bus": "ok", "tasks": "ok", "broker": said, "store": "ok"}
     assert "redis" not in str(body)
     assert (await ask(session, "/livez"))[0] == 200
     assert probed.probes == {}
@@ -113,7 +113,7 @@ async def test_a_store_that_does_not_keep_is_named(
     store.trouble = trouble
     status, body = await ask(await serve(probed))
     assert (status, body["failed"]) == (503, ["store"])
-    assert body["checks"] == {"bus": "ok", "broker": "ok", "store": said}
+    assert body["checks"] == {"bus": "ok", "tasks": "ok", "broker": "ok", "store": said}
     assert "secret.db" not in str(body)
     assert f"health: the store is {said}" in caplog.text
 
@@ -176,7 +176,7 @@ async def test_a_server_is_probed_over_its_own_broker_and_store(project: Project
     async with aiohttp.ClientSession(server.url) as session:
         assert (await ask(session, "/livez"))[0] == 200
         status, body = await ask(session)
-        assert (status, body["checks"]) == (200, {"bus": "ok", "broker": "ok", "store": "ok"})
+        assert (status, body["checks"]) == (200, {"bus": "ok", "tasks": "ok", "broker": "ok", "store": "ok"})
     assert server.stop(signal.SIGTERM) == 0
     assert "Traceback" not in server.text()
 
