@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from ..chain import Chain
-from ..config import find_config, json_schema
+from ..config import find_config, find_config_or_default, json_schema
 from ..config.options import options_shape
 from ..errors import ConfigError, EventBusError, PluginBroken
 from ..events import EventType
@@ -41,8 +41,8 @@ def check(arguments: argparse.Namespace) -> int:
 
 
 def chains(arguments: argparse.Namespace) -> int:
-    """Print the chains, in their order; raises ConfigError for findings."""
-    path = find_config(arguments.config, os.environ, Path.cwd())
+    """Print the chains that `serve` would run, in their order; raises ConfigError for findings."""
+    path = find_config_or_default(arguments.config, os.environ, Path.cwd())
     config, made, findings = read(path)
     if findings:
         raise ConfigError(findings)

@@ -82,6 +82,14 @@ def build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[
     schema = commands.add_parser("schema", help="write the JSON Schema of the configuration, for editors")
     schema.set_defaults(run=schema_command)
 
+    init = commands.add_parser(
+        "init", help="write a configuration to start with, and a first handler", description="Write both."
+    )
+    init.add_argument(
+        "folder", nargs="?", type=Path, default=Path(), metavar="FOLDER", help="(default: here)"
+    )
+    init.set_defaults(run=init_command)
+
     new = commands.add_parser("new-plugin", help="write a package that is a working plugin")
     new.add_argument("name", metavar="NAME", help="such as `greet`; the package is eventbus-greet")
     new.add_argument("--folder", type=Path, default=Path(), help="where to write it (default: here)")
@@ -158,6 +166,13 @@ def schema_command(arguments: argparse.Namespace) -> int:
     from .inspection import schema
 
     return schema(arguments)
+
+
+def init_command(arguments: argparse.Namespace) -> int:
+    """`eventbus init`."""
+    from .init import init
+
+    return init(arguments.folder)
 
 
 def new_plugin_command(arguments: argparse.Namespace) -> int:

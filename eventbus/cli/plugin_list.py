@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from ..config import Config, find_config, parse, read_document
+from ..config import Config, find_config_or_default, parse, read_document
 from ..errors import ConfigError, PluginBroken
 from ..host import Host, Installed, installed, load_entry_point
 from .inspection import print_json
@@ -26,11 +26,11 @@ class Row(msgspec.Struct, frozen=True):
 
 
 def plugins(arguments: argparse.Namespace) -> int:
-    """Print a row for every plugin, broken ones too; without a configuration none is used."""
+    """Print a row for every plugin, broken ones too; if the configuration can't be read, none is used."""
     config: Config | None = None
     note = ""
     try:
-        config, _ = parse(read_document(find_config(arguments.config, os.environ, Path.cwd())))
+        config, _ = parse(read_document(find_config_or_default(arguments.config, os.environ, Path.cwd())))
     except ConfigError as error:
         if arguments.config is not None:
             raise

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from pathlib import Path
 
-from ..config import find_config
+from ..config import BUILT_IN, find_config_or_default
 from ..errors import ConfigError
 from ..server.configured import configured, read
 from ..server.reloader import Reloader
 from ..server.run import run
 from .logs import configure_logs
 
+logger = logging.getLogger("eventbus")
+
 
 def serve(arguments: argparse.Namespace) -> int:
     """Check, then serve until a signal. Raises ConfigError for findings, EventBusError for a failed start."""
-    path = find_config(arguments.config, os.environ, Path.cwd())
+    path = find_config_or_default(arguments.config, os.environ, Path.cwd())
     config, made, findings = read(path)
     if findings:
         raise ConfigError(findings)
     configure_logs(arguments.log_format or config.log.format, arguments.log_level or config.log.level)
+    if path == BUILT_IN:
+        logger.info(
+            "no eventbus.toml here, so this is the built-in default; `eventbus init` writes it to change"
+        )
     bus = configured(config, made)
     host = arguments.host or config.server.host
     port = config.server.port if arguments.port is None else arguments.port

@@ -1,12 +1,12 @@
 """The configuration: from a TOML file to a frozen model, with every mistake found at once and placed.
 
-`find_config` says which file, `load` reads it; `read_document` and `parse` are its two steps, for whoever
-goes on checking in spite of findings. `convert_options` makes a plugin's options, `json_schema` describes the
-whole file.
+`find_config` says which file (`BUILT_IN` is for where there is none), `load` reads it; `read_document` and
+`parse` are its two steps, for whoever goes on in spite of findings. `convert_options` makes plugin options,
+`json_schema` describes the whole file.
 """
 
 from .document import Document, read_document
-from .find import find_config
+from .find import BUILT_IN, find_config, find_config_or_default
 from .load import load, parse
 from .model import (
     BackendConfig,
@@ -26,6 +26,7 @@ from .schema import json_schema
 from .secrets import Secret
 
 __all__ = [
+    "BUILT_IN",
     "BackendConfig",
     "CompressionConfig",
     "Config",
@@ -41,6 +42,7 @@ __all__ = [
     "TlsConfig",
     "convert_options",
     "find_config",
+    "find_config_or_default",
     "json_schema",
     "load",
     "parse",

@@ -9,6 +9,9 @@ from ..errors import ConfigError, Finding
 
 VARIABLE = "EVENTBUS_CONFIG"
 CANDIDATES = ("eventbus.toml", "config/eventbus.toml")
+BUILT_IN = Path(__file__).with_name("builtin") / "eventbus.toml"
+"""What runs where there is no other; in a folder of its own, as Python files beside a configuration are the
+application's."""
 
 
 def find_config(argument: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
@@ -27,7 +30,15 @@ def find_config(argument: str | None, environ: Mapping[str, str], cwd: Path) -> 
         [
             Finding(
                 f"no configuration file: no argument, ${VARIABLE} is not set, and {tried} do not exist",
-                hint=f"name a file on the command line or in ${VARIABLE}",
+                hint=f"name a file on the command line or in ${VARIABLE}; `eventbus init` writes one",
             )
         ]
     )
+
+
+def find_config_or_default(argument: str | None, environ: Mapping[str, str], cwd: Path) -> Path:
+    """The same, and BUILT_IN where nothing was named and no candidate is a file."""
+    try:
+        return find_config(argument, environ, cwd)
+    except ConfigError:
+        return BUILT_IN

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 
+from .bundled import DISTRIBUTION, bundled, own_version
+
 GROUP = "eventbus"
 
 
@@ -20,7 +22,10 @@ class Installed:
 
 
 def installed() -> dict[str, Installed]:
-    """Every installed plugin by its entry point's name, sorted."""
+    """Every installed plugin by its entry point's name, sorted.
+
+    A distribution goes before what is bundled with the server under the same name.
+    """
     found: dict[str, Installed] = {}
     for entry_point in importlib.metadata.entry_points(group=GROUP):
         distribution = entry_point.dist
@@ -32,4 +37,7 @@ def installed() -> dict[str, Installed]:
         elif owner != known.distribution:
             # An editable install is sometimes listed twice under one name; two owners are a conflict.
             found[entry_point.name] = dataclasses.replace(known, others=(*known.others, owner))
+    version = own_version()
+    for entry_point in bundled(GROUP):
+        found.setdefault(entry_point.name, Installed(entry_point.name, DISTRIBUTION, version, entry_point))
     return dict(sorted(found.items()))

@@ -61,10 +61,10 @@ _ADVICE = {
 
 
 def explain(error: BaseException, path: Path) -> StoreError:
-    """The StoreError to raise for what SQLite raised: names the path and what to do."""
+    """The StoreError to raise for what SQLite raised: names the path from the root and what to do."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     advice = _ADVICE.get(code)
-    return StoreError(f"store {path}: {advice} ({error})" if advice else f"store {path}: {error}")
+    return StoreError(f"store {path.absolute()}: {f'{advice} ({error})' if advice else error}")
 
 
 def open_file(path: Path, readers: int) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:

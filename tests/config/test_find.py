@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventbus.config import find_config
+from eventbus.config import BUILT_IN, find_config, find_config_or_default
 from eventbus.errors import ConfigError
 
 
@@ -40,3 +40,5 @@ def test_nothing_there(folder: Path) -> None:
     for tried in ("$EVENTBUS_CONFIG", "./eventbus.toml", "./config/eventbus.toml"):
         assert tried in finding.message
     assert finding.hint
+    assert find_config_or_default(None, {}, folder) == BUILT_IN
+    assert find_config_or_default(None, {"EVENTBUS_CONFIG": "b.toml"}, folder) == Path("b.toml")

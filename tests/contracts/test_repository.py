@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import tomli
 
+from eventbus.config import BUILT_IN
+
 ROOT = Path(__file__).parents[2]
 PLUGINS = sorted(path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml"))
 REGISTRY = re.compile(
@@ -38,6 +40,7 @@ def test_a_plugin_is_a_distribution_with_an_entry_point_a_readme_and_tests(name:
     assert list(declared["entry-points"]["eventbus"]) == [name]
     assert "```toml" in (folder / "README.md").read_text()
     assert list((folder / "tests").glob("test_*.py"))
+    assert (folder / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
     assert (folder / f"eventbus_{name}" / "py.typed").exists()
 
 
@@ -48,6 +51,10 @@ def test_a_plugin_imports_only_public_names(name: str) -> None:
             r"^\s*(?:from|import) (eventbus(?:\.[\w.]+)?)\b", path.read_text(), re.MULTILINE
         ):
             assert module in {"eventbus", "eventbus.testing"}, path
+
+
+def test_the_built_in_default_is_the_default_configuration() -> None:
+    assert BUILT_IN.read_text() == (ROOT / "config" / "eventbus.toml").read_text()
 
 
 def test_git_holds_no_lock_file_and_no_registry_address() -> None:
