@@ -12,6 +12,7 @@ import textwrap
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -60,6 +61,19 @@ def until() -> Until:
                 await asyncio.sleep(0.005)
 
     return wait
+
+
+OPERATOR = "the-token-of-the-operator-of-tests"
+"""For `admin_token`, where a test asks for `/statusz`."""
+
+
+async def status_of(url: str) -> dict[str, Any]:
+    """What `/statusz` says to the operator, on a connection that has ended when this returns."""
+    headers = {"Authorization": f"Bearer {OPERATOR}", "Connection": "close"}
+    async with aiohttp.ClientSession(url, headers=headers) as session, session.get("/statusz") as answer:
+        answer.raise_for_status()
+        told: dict[str, Any] = await answer.json()
+        return told
 
 
 class Server:

@@ -115,7 +115,9 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     status: bool = True
     """Whether to serve `/statusz`, to operators."""
     admin_token: Secret | None = None
-    """What operators have to show; None lets those on the machine itself in."""
+    """What operators have to show to see `/statusz`; without one it is not served over TCP."""
+    admin_socket: Text | None = None
+    """A unix socket, relative to the configuration's folder, that serves operators without a token."""
 
 
 class LogConfig(Struct, frozen=True, kw_only=True):

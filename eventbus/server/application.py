@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 
 from aiohttp import hdrs, web
 
@@ -20,7 +21,7 @@ from .lag import Lag
 from .page import page
 from .proxy import Network, behind_proxies
 from .status import PATH as STATUS_PATH
-from .status import status_page
+from .status import status_page, with_token
 from .tls import Tls
 from .watchdog import Watchdog
 
@@ -56,7 +57,9 @@ class EventBus(CoreBus):
     trusted_proxies: tuple[Network, ...] = ()
     """Whose word is taken for the address of a client."""
     admin_token: Secret | None = None
-    """What operators have to show; without one they have to be on the machine."""
+    """What operators have to show; without one nobody is told the status over TCP."""
+    admin_socket: Path | None = None
+    """Where operators are told without a token: a unix socket that only the server's user may open."""
     started = 0.0
     """When the bus was started, by the monotonic clock in seconds."""
 
@@ -69,6 +72,8 @@ class EventBus(CoreBus):
         """How often and for how long the event loop was blocked, by plugin and place."""
         self.pages: dict[str, Handler] = {}
         """What is served at a path that no socket has."""
+        self.admin_pages: dict[str, Handler] = {}
+        """What the operators' unix socket serves, without a token."""
 
     @property
     def running(self) -> bool:
@@ -83,12 +88,15 @@ class EventBus(CoreBus):
     def serve_pages(self, health: HealthConfig | None, status: bool) -> None:
         """Serve these, and the built-in page if it is wanted, and nothing else."""
         pages: dict[str, Handler] = {"/": page(self)} if self.serve_page else {}
+        admin: dict[str, Handler] = {}
         if health is not None:
             self.health.timeout = health.timeout
-            pages |= {health.live: self.health.live, health.ready: self.health.ready}
+            admin |= {health.live: self.health.live, health.ready: self.health.ready}
+            pages |= admin
         if status:
-            pages[STATUS_PATH] = status_page(self)
-        self.pages = pages
+            shown = admin[STATUS_PATH] = status_page(self)
+            pages[STATUS_PATH] = with_token(self, shown)
+        self.pages, self.admin_pages = pages, admin
 
     def app(self) -> web.Application:
         """The aiohttp application; starting and stopping it starts and stops the bus."""

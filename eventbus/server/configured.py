@@ -71,6 +71,8 @@ def configured(config: Config, made: Plan) -> EventBus:
     )
     bus.journaling = config.server.journal
     bus.node_name = config.server.node
+    if config.server.admin_socket is not None:
+        bus.admin_socket = config.folder / config.server.admin_socket
     make_sockets(bus, config)
     routes: list[AbstractRouteDef] = []
     for name, value in made.ask("eventbus_http", bus=bus):

@@ -11,6 +11,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from .admin import AdminSocket
 from .application import EventBus
 
 logger = logging.getLogger("eventbus")
@@ -92,11 +93,20 @@ class HttpServer(web.Server):
 class Runner(web.AppRunner):
     """Runs the application of a bus."""
 
-    __slots__ = ("_bus",)
+    __slots__ = ("_bus", "admin")
 
     def __init__(self, bus: EventBus, **options: Any) -> None:
         super().__init__(bus.app(), **options)
         self._bus = bus
+        self.admin: AdminSocket | None = None
+        """The operators' socket; it serves until everything else has ended."""
+
+    async def cleanup(self) -> None:
+        try:
+            await super().cleanup()
+        finally:
+            if self.admin is not None:
+                await self.admin.stop()
 
     async def _make_server(self) -> web.Server:
         return HttpServer(self._bus, await super()._make_server())

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from ..errors import EventBusError
+from .admin import AdminSocket
+from .status import PATH as STATUS_PATH
+
 if TYPE_CHECKING:
     from .application import EventBus
+    from .http import Runner
+
+logger = logging.getLogger("eventbus")
 
 LAST_CALL = 0.25
 """Seconds that a process which shares its port goes on for the connections it has just taken."""
 
 
-def site_of(bus: EventBus, runner: web.AppRunner, host: str, port: int) -> web.TCPSite:
-    """The listening socket, as configured. Its start raises OSError, and ValueError without SO_REUSEPORT."""
+async def listen(bus: EventBus, runner: Runner, host: str, port: int) -> None:
+    """Open what the server listens on, the operators' socket too. Raises EventBusError with one line."""
+    if bus.admin_socket is not None:
+        runner.admin = AdminSocket(bus, bus.admin_socket)
+        await runner.admin.start()
+        logger.info("operators are served on the unix socket %s", bus.admin_socket)
+    elif bus.admin_token is None and STATUS_PATH in bus.pages:
+        logger.info("%s is served to nobody: set admin_socket or admin_token in [server]", STATUS_PATH)
     how = bus.listening
-    return web.TCPSite(
+    site = web.TCPSite(
         runner,
         host,
         port,
@@ -27,6 +41,11 @@ def site_of(bus: EventBus, runner: web.AppRunner, host: str, port: int) -> web.T
         backlog=how.backlog,
         reuse_port=how.reuse_port or None,
     )
+    try:
+        await site.start()
+    except (OSError, ValueError) as error:  # a ValueError where there is no SO_REUSEPORT
+        reason = getattr(error, "strerror", None) or error
+        raise EventBusError(f"can't listen on {host}:{port}: {reason}") from error
 
 
 async def last_call(bus: EventBus, runner: web.AppRunner) -> None:

@@ -5,19 +5,12 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-PROXIED = web.RequestKey("eventbus.proxied", bool)
-"""Set on a request that a trusted proxy has sent."""
-
-FORWARDING = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
-"""Headers that only a proxy sends."""
 
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
@@ -72,7 +65,6 @@ def behind_proxies(bus: Trusting) -> Middleware:
 
 def resolved(request: web.Request, proxies: Sequence[Network]) -> web.Request:
     """The request of a trusted proxy as that of its client. Headers that make no sense change nothing."""
-    request[PROXIED] = True
     if request.method == hdrs.METH_CONNECT:  # has no URL that could have a scheme
         return request
     entries = listed(request, "X-Forwarded-For")
@@ -106,25 +98,3 @@ def client_of(peer: str, entries: Sequence[str], proxies: Sequence[Network]) -> 
         if not trusts(proxies, found):
             break
     return client, hops
-
-
-def from_here(request: web.Request) -> bool:
-    """Whether a request was made on this machine by somebody who means this server.
-
-    One that a proxy has sent is not, trusted or not. Nor is one with a foreign Host, which is how a page in a
-    browser on this machine would ask (DNS rebinding).
-    """
-    if request.get(PROXIED, False) or any(name in request.headers for name in FORWARDING):
-        return False
-    peer = address(request.remote or "")
-    return peer is not None and peer.is_loopback and is_local_name(request.headers.get(hdrs.HOST, ""))
-
-
-def is_local_name(host: str) -> bool:
-    """Whether a Host header names this machine."""
-    try:
-        name = urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return False
-    named = address(name) if name.count(":") != 1 else None
-    return name == "localhost" or (named is not None and named.is_loopback)

@@ -145,6 +145,7 @@ def restart_needed(old: Config, new: Config) -> list[Finding]:
         "journal",
         "backlog",
         "reuse_port",
+        "admin_socket",
     ):
         differ(("server", key), getattr(old.server, key), getattr(new.server, key))
     differ(("server", "tls"), old.server.tls is None, new.server.tls is None)

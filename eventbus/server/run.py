@@ -10,10 +10,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from ..errors import ConfigError, EventBusError
+from ..errors import ConfigError
 from .application import EventBus
 from .http import Runner
-from .port import last_call, site_of
+from .port import last_call, listen
 from .reloader import Reloader
 
 logger = logging.getLogger("eventbus")
@@ -59,11 +59,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     try:
         await runner.setup()
-        try:
-            await site_of(bus, runner, host, port).start()
-        except (OSError, ValueError) as error:  # a ValueError where there is no SO_REUSEPORT
-            reason = getattr(error, "strerror", None) or error
-            raise EventBusError(f"can't listen on {host}:{port}: {reason}") from error
+        await listen(bus, runner, host, port)
 
         def end() -> None:
             if stop.is_set():

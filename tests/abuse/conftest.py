@@ -10,7 +10,7 @@ import pytest
 from _pytest.terminal import TerminalReporter
 
 from tests.abuse.target import Target
-from tests.conftest import Project
+from tests.conftest import OPERATOR, Project
 from tests.figures import show
 
 Attack: TypeAlias = Callable[..., Awaitable[Target]]
@@ -19,6 +19,7 @@ Figure: TypeAlias = Callable[[str, object], None]
 CONFIG = """\
 [server]
 page = false
+admin_token = "{operator}"
 {server}
 
 [sockets.honest]
@@ -43,7 +44,7 @@ async def attack(project: Project) -> AsyncIterator[Attack]:
     async with AsyncExitStack() as stack:
 
         async def start(sockets: str = PUBLIC, server: str = "") -> Target:
-            project.config(CONFIG.format(server=server, sockets=sockets))
+            project.config(CONFIG.format(server=server, sockets=sockets, operator=OPERATOR))
             return await stack.enter_async_context(Target(project.serve()))
 
         yield start

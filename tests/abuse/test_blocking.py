@@ -13,7 +13,7 @@ import pytest
 
 from tests.abuse.conftest import Attack, Figure
 from tests.abuse.target import Target
-from tests.conftest import Project, Server
+from tests.conftest import OPERATOR, Project, Server, status_of
 
 APP = """
 import asyncio
@@ -90,9 +90,8 @@ def found(server: Server) -> re.Match[str]:
 
 async def report(server: Server) -> list[dict[str, Any]]:
     """What `/statusz` says."""
-    async with aiohttp.ClientSession(server.url) as session, session.get("/statusz") as answer:
-        blocked: list[dict[str, Any]] = (await answer.json())["loop"]["blocked"]
-        return blocked
+    blocked: list[dict[str, Any]] = (await status_of(server.url))["loop"]["blocked"]
+    return blocked
 
 
 async def reported(
@@ -252,7 +251,7 @@ PLUGIN = """
 async def test_what_is_no_link_is_named_by_its_function(project: Project, name: str) -> None:
     project.plugin("shop", PLUGIN)
     project.write("blocks", name)
-    project.config("[server]\npage = false\n[plugins.shop]\n" + socket(message='["shop"]'))
+    project.config(f'[server]\nadmin_token = "{OPERATOR}"\n[plugins.shop]\n' + socket(message='["shop"]'))
     serving = asyncio.create_task(asyncio.to_thread(project.serve))
     while not project.servers:  # noqa: ASYNC110 - set by a thread
         await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.abuse.conftest import PUBLIC, Attack, Figure
 from tests.abuse.target import Target, allow_many_files, handshake
-from tests.conftest import Project
+from tests.conftest import Project, status_of
 
 GUARDED = """
 [sockets.public]
@@ -68,8 +68,7 @@ async def test_heads_that_never_end(attack: Attack, record_property: Figure) -> 
             writer.transport.abort()
     took = time.perf_counter() - begun
     await target.serves()
-    async with target.session.get("/statusz") as answer:
-        assert (await answer.json())["refused"]["handshake_timeout"] == 200
+    assert (await status_of(target.server.url))["refused"]["handshake_timeout"] == 200
     record_property("s until 200 slow heads were cut off, at 2 s allowed", round(took, 1))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from tests.conftest import OPERATOR
+
 MESSAGE_SIZE = 65_536
 """Bytes of the largest message."""
 
@@ -17,6 +19,7 @@ HANDSHAKE = 2.0
 FIRST = f"""\
 [server]
 page = false
+admin_token = "{OPERATOR}"
 handshake_timeout = {HANDSHAKE}
 shutdown_grace = 5.0
 max_per_user = {CROWD}

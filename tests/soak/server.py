@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from tests.conftest import Project, Server
+from tests.conftest import Project, Server, status_of
 
 from .configuration import BROKEN, FIRST, LIFE, OBSERVER, SECOND
 from .notes import Events, Log
@@ -204,7 +204,7 @@ class Soaked:
     async def _quiet(self, deadline: float) -> None:
         """Wait until there is nothing left to wait for, or the time is up: then the sample tells."""
         while time.monotonic() < deadline:
-            status = await self._ask("/statusz")
+            status = await status_of(self.url)
             connected = status["connecting"] + sum(
                 sum(states.values()) for states in status["connections"].values()
             )
