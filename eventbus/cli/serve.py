@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..config import BUILT_IN, find_config_or_default
 from ..errors import ConfigError
+from ..logs import Streams
 from ..server.configured import configured, read
 from ..server.reloader import Reloader
 from ..server.run import run
@@ -17,13 +18,27 @@ from .logs import configure_logs
 logger = logging.getLogger("eventbus")
 
 
+FLUSH = 1.0
+"""Seconds that what waits to be written has at the end."""
+
+
 def serve(arguments: argparse.Namespace) -> int:
     """Check, then serve until a signal. Raises ConfigError for findings, EventBusError for a failed start."""
+    streams = Streams()
+    try:
+        return run_server(arguments, streams)
+    finally:
+        streams.close(FLUSH)
+
+
+def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
+    """The same, with streams that nobody waits for."""
     path = find_config_or_default(arguments.config, os.environ, Path.cwd())
     config, made, findings = read(path)
     if findings:
         raise ConfigError(findings)
-    configure_logs(arguments.log_format or config.log.format, arguments.log_level or config.log.level)
+    form, level = arguments.log_format or config.log.format, arguments.log_level or config.log.level
+    configure_logs(streams.error, form, level)
     if path == BUILT_IN:
         logger.info(
             "no eventbus.toml here, so this is the built-in default; `eventbus init` writes it to change"

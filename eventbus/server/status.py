@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import hdrs, web
 
 from ..gate import resident
+from ..logs import totals
 
 if TYPE_CHECKING:
     from .application import EventBus
@@ -96,6 +97,7 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
         "refused": dict(bus.gate.refused),
         "failures": failures,
         "tasks": bus.supervisor.report(),
+        "log": totals(),
         "memory": {"rss": rss or None},
         "loop": {
             "lag": round(bus.lag.last, 6),

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from eventbus.cli.logs import JsonFormatter, TextFormatter
 from eventbus.description import MOST, describe, is_a, log_error, trace
+from eventbus.logs import JsonFormatter, TextFormatter
 
 
 def worst() -> BaseException:

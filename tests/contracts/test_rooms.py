@@ -28,9 +28,9 @@ LEVELS = [
     {"broker", "store", "chain", "host", "config"},
     {"hookspecs", "node"},
     {"supervision"},
-    {"context"},
+    {"context", "logs"},
     {"errors", "nesting"},
-    {"events", "audiences", "description"},
+    {"events", "audiences", "description", "startup"},
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""
 
