@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from aiohttp.web_routedef import AbstractRouteDef
 
-from ..config import Config, HealthConfig, parse, read_document
+from ..config import Config, Document, HealthConfig, parse, read_document
 from ..config.positions import KeyPath
 from ..errors import ConfigError, Finding, PluginBroken
 from ..gate import Limits
@@ -74,6 +74,22 @@ def configured(config: Config, made: Plan) -> EventBus:
     if config.server.admin_socket is not None:
         bus.admin_socket = config.folder / config.server.admin_socket
     make_sockets(bus, config)
+    findings += ask_server_hooks(bus, made, config.document)
+    for each in made.commands()[1]:
+        broken(each)
+    if findings:
+        raise ConfigError(findings)
+    swap(bus, config, made)
+    return bus
+
+
+def ask_server_hooks(bus: EventBus, made: Plan, document: Document) -> list[Finding]:
+    """Take the routes and lifespans of the plugins; what is wrong with them comes back."""
+    findings: list[Finding] = []
+
+    def broken(error: PluginBroken) -> None:
+        findings.append(document.finding(("plugins", error.plugin), f"plugin {error.plugin!r}: {error}"))
+
     routes: list[AbstractRouteDef] = []
     for name, value in made.ask("eventbus_http", bus=bus):
         try:
@@ -87,12 +103,7 @@ def configured(config: Config, made: Plan) -> EventBus:
             lifespan.make()
         except PluginBroken as error:
             broken(error)
-    for each in made.commands()[1]:
-        broken(each)
-    if findings:
-        raise ConfigError(findings)
-    swap(bus, config, made)
-    return bus
+    return findings
 
 
 def make_sockets(bus: EventBus, config: Config) -> None:

@@ -1,8 +1,9 @@
-"""Plugins on the real bus, with a real store, without network."""
+"""Plugins on the real server, with a real store, without network."""
 
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import secrets
 import shutil
 import tempfile
@@ -11,26 +12,37 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
+import aiohttp
+from aiohttp import web
 from yarl import URL
 
-from .. import lifecycle
-from ..bus import CoreBus
 from ..config import Document
-from ..context import Handshake
-from ..errors import ConfigError, Reject
+from ..errors import ConfigError
 from ..host import Host
-from ..plan import Plan, plan_plugins
+from ..plan import plan_plugins
+from ..server.application import EventBus, Listening
+from ..server.configured import ask_server_hooks, configured, read
+from ..server.http import Runner
 from ..sockets import BusSocket
 from ..store.sqlite import SqliteStore
-from .client import HarnessClient, MemoryWire
+from .client import HarnessClient
+from .recording import listener, recorded
+from .session import check_session
+from .transport import MemoryTransport
+
+BASE = "127.0.0.1:8000"
+"""Where the server says that it is; nothing listens there."""
+
+HEADER_SIZE = 1_048_576
+"""Bytes of a header that a harness of plugins takes; one of a configuration has the limits of that."""
 
 
 class Harness:
-    """One socket whose chains are the given plugins, in order.
+    """One socket whose chains are the given plugins, in order; or, `from_file`, what a configuration says.
 
     Takes a plugin (a module or object with hooks) and its options, or a list of (plugin, options) pairs.
-    Entering raises ConfigError when the plugins or options break the contract, as `eventbus check` would say.
+    Entering raises ConfigError when the plugins or options break the contract, as `eventbus check` would say,
+    and what a lifespan raises. Handshakes, frames, limits, deadlines and HTTP routes are the server's own.
     """
 
     def __init__(
@@ -45,49 +57,112 @@ class Harness:
         pairs: Sequence[tuple[Any, Mapping[str, Any]]]
         pairs = plugins if isinstance(plugins, list) else [(plugins, options or {})]
         self._pairs = [(plugin, dict(values)) for plugin, values in pairs]
+        self._in_folder(folder)
+        self._take(EventBus(store=self._store()))
+        # What is large to a plugin has to reach it first.
+        self.bus.listening = Listening(max_header_size=HEADER_SIZE)
+        self.socket: BusSocket = self.bus.socket(socket, path=path)
+        """The socket that `connect` goes to by default: of a configuration, the first."""
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, folder: Path | None = None) -> Self:
+        """A harness of everything that a configuration says: every socket, plugin, route and lifespan.
+
+        An SQLite store is a new one, in a temporary folder or in `folder`. Raises ConfigError for findings.
+        """
+        harness = cls.__new__(cls)
+        harness._pairs = []
+        harness._in_folder(folder)
+        config, made, findings = read(Path(path))
+        if findings:
+            raise ConfigError(findings)
+        if config.store.type == "sqlite":
+            made = dataclasses.replace(made, store=harness._store)
+        harness._take(configured(config, made))
+        harness.socket = next(iter(harness.bus.sockets.values()))
+        return harness
+
+    def _in_folder(self, folder: Path | None) -> None:
         self._temporary = folder is None
         self.folder = folder or Path(tempfile.gettempdir()) / f"eventbus-{secrets.token_hex(8)}"
-        self.bus = CoreBus(store=SqliteStore(self.folder / "eventbus.sqlite3"))
-        self.socket: BusSocket = self.bus.socket(socket, path=path)
-        self.bus.base_url = "ws://127.0.0.1:8000"
+
+    def _store(self) -> SqliteStore:
+        return SqliteStore(self.folder / "eventbus.sqlite3")
+
+    def _take(self, bus: EventBus) -> None:
+        self.bus = bus
+        self.bus.base_url = f"ws://{BASE}"
+        # A test waits for nobody else, and a debugger stops the loop for as long as it takes.
+        self.bus.watchdog.use(0)
         self._clients: list[HarnessClient] = []
+        self._runner: Runner | None = None
+        self._http: aiohttp.ClientSession | None = None
+        self._door = Path(tempfile.gettempdir()) / f"eventbus-{secrets.token_hex(8)}.sock"
 
     async def __aenter__(self) -> Self:
         if self._temporary:
             self.folder.mkdir(mode=0o700)
         try:
-            await self._start()
+            self._plan()
+            for socket in self.bus.sockets.values():
+                socket.chains = recorded(socket.chains)
+            most = self.bus.listening.max_header_size
+            self._runner = Runner(
+                self.bus,
+                access_log=None,
+                keepalive_timeout=self.bus.handshake_timeout,
+                max_line_size=most,
+                max_field_size=most,
+                max_headers=self.bus.listening.max_headers,
+            )
+            await self._runner.setup()
+            # A short path of its own: the address of a Unix socket has 107 bytes at most.
+            await web.UnixSite(self._runner, self._door).start()
         except BaseException:
-            self._clean_up()
+            await self._clean_up()
             raise
         return self
 
-    async def _start(self) -> None:
+    def _plan(self) -> None:
+        if not self._pairs:
+            return
         document = Document(file=self.folder / "harness.toml", data={})
         host = Host()
         loaded = [(host.register(plugin_name(plugin), plugin), values) for plugin, values in self._pairs]
         plan, findings = plan_plugins(document, self.socket.name, loaded)
+        findings += ask_server_hooks(self.bus, plan, document)
         if findings:
             raise ConfigError(findings)
-        self._apply(plan)
-        await self.bus.start()
-
-    def _clean_up(self) -> None:
-        if self._temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _apply(self, plan: Plan) -> None:
         self.socket.chains = plan.chains[self.socket.name]
         self.bus.observers = plan.observers
-        self.bus.lifespans.wanted = plan.lifespans(self.bus)
+
+    async def _clean_up(self) -> None:
+        try:
+            if self._http is not None:
+                await self._http.close()
+            if self._runner is not None:
+                await self._runner.cleanup()
+        finally:
+            self._door.unlink(missing_ok=True)
+            if self._temporary:
+                shutil.rmtree(self.folder, ignore_errors=True)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for client in self._clients:
-            await client.disconnect(1001, "")
-        await self.bus.stop()
-        self._clean_up()
+        try:
+            for client in self._clients:
+                await client.disconnect(1001, "")
+        finally:
+            await self._clean_up()
+
+    @property
+    def http(self) -> aiohttp.ClientSession:
+        """An HTTP client of the server, over a Unix socket: `await harness.http.get("/greetings")`."""
+        if self._http is None:
+            connector = aiohttp.UnixConnector(str(self._door))
+            self._http = aiohttp.ClientSession(f"http://{BASE}", connector=connector)
+        return self._http
 
     async def connect(
         self,
@@ -95,39 +170,38 @@ class Harness:
         headers: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
         remote: str | None = "127.0.0.1",
     ) -> HarnessClient:
-        """Run the connect chain. Raises Reject with status and reason when the connection is refused.
+        """Connect a client, through the connect chain.
+
+        Raises Reject with status and reason when the connection is refused, whoever refused it. Its cause is
+        what a link raised, or Overdue for a chain that took longer than `connect_timeout`. Raises TypeError
+        where the chain left in `session` what the journal can't keep for the disconnect after a crash.
 
         `path` may carry a query: `/?token=1`; by default it is the socket's path.
         """
+        assert self._runner is not None, "the harness is not entered: async with Harness(…) as harness"
+        assert self._runner.server is not None
         url = URL(path or self.socket.path)
-        sent: CIMultiDict[str] = CIMultiDict(headers or {})
-        sent.setdefault("Host", "127.0.0.1:8000")
-        offered = [part.strip() for part in sent.get("Sec-WebSocket-Protocol", "").split(",")]
-        wire = MemoryWire()
-        handshake = Handshake(
-            path=url.path,
-            query=MultiDictProxy(MultiDict(url.query)),
-            headers=CIMultiDictProxy(sent),
-            cookies=cookies(sent.getall("Cookie", [])),
-            remote=remote,
-            subprotocols=tuple(part for part in offered if part),
-            trace=sent.get("traceparent"),
-        )
-        connection = self.socket.open(handshake, lambda: wire.lost)
-        refusal = await lifecycle.connect(connection)
-        if refusal is not None:
-            raise Reject(refusal.status, refusal.reason)
-        connection.accept(wire)
-        client = HarnessClient(connection, wire)
+        if self._pairs:
+            # There is one socket: it takes whatever path the test wants to see in the request.
+            self.bus.paths.setdefault(url.path, self.socket)
+        client = HarnessClient()
+        protocol = self._runner.server()
+        transport = MemoryTransport(protocol, client, remote)
+        # The tasks that the server makes for this connection inherit it.
+        token = listener.set(client)
+        try:
+            protocol.connection_made(transport)
+            await client.open(transport, url.raw_path_qs, headers)
+        finally:
+            listener.reset(token)
         self._clients.append(client)
+        try:
+            check_session(client.session)
+        except TypeError:
+            await client.disconnect(1011, "")
+            raise
         await asyncio.sleep(0)
         return client
-
-
-def cookies(headers: Sequence[str]) -> dict[str, str]:
-    """The cookies of Cookie headers, by name."""
-    pairs = [pair.strip().partition("=") for header in headers for pair in header.split(";") if "=" in pair]
-    return {name: value for name, _, value in pairs}
 
 
 def plugin_name(plugin: Any) -> str:
