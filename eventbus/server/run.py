@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -15,11 +16,15 @@ from .application import EventBus
 from .http import Runner
 from .port import last_call, listen
 from .reloader import Reloader
+from .systemd import Notifier, notifier
 
 logger = logging.getLogger("eventbus")
 
 WATCH_INTERVAL = 0.5
 """Seconds between two looks at the configuration file with `--reload`."""
+
+STOP_RESERVE = 10.0
+"""Seconds that the end may take beyond what the configuration gives it."""
 
 
 def run(bus: EventBus, host: str, port: int, reloader: Reloader | None = None, watch: bool = False) -> None:
@@ -55,6 +60,7 @@ async def serve(
         max_field_size=bus.listening.max_header_size,
         max_headers=bus.listening.max_headers,
     )
+    manager = notifier(os.environ)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     try:
@@ -72,11 +78,19 @@ async def serve(
         if reloader is not None:
             reloads: asyncio.Queue[str] = asyncio.Queue()
             loop.add_signal_handler(signal.SIGHUP, reloads.put_nowait, "SIGHUP")
-            tasks.add(loop.create_task(reload_on_request(reloader, reloads.get)))
+            tasks.add(loop.create_task(reload_on_request(reloader, reloads.get, manager)))
             if watch:
                 tasks.add(loop.create_task(watch_files(reloader, reloads.put)))
         announce(bus, runner)
+        bus.supervise("the beat for systemd", manager.beat)
+        manager.ready(f"serving {', '.join(bus.sockets)}")
         await stop.wait()
+        ending = bus.shutdown
+        manager.stopping(
+            f"closing {len(bus.connections())} connections",
+            # Messages and disconnect chains each have the grace, and so has what is left to write down.
+            ending.delay + ending.drain_time + 3 * ending.grace + STOP_RESERVE,
+        )
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -104,10 +118,14 @@ def announce(bus: EventBus, runner: web.AppRunner) -> None:
     logger.info("listening on http%s://%s", secure, place)
 
 
-async def reload_on_request(reloader: Reloader, request: Callable[[], Awaitable[str]]) -> None:
+async def reload_on_request(
+    reloader: Reloader, request: Callable[[], Awaitable[str]], manager: Notifier
+) -> None:
     """Reload each time that one is asked for; a configuration with findings changes nothing."""
     while True:
         why = await request()
+        manager.reloading()
+        status = "the last reload was refused, the configuration of before stays"
         try:
             await reloader.reload()
         except ConfigError as error:
@@ -116,6 +134,8 @@ async def reload_on_request(reloader: Reloader, request: Callable[[], Awaitable[
             logger.exception("reload (%s) failed, the running configuration stays", why)
         else:
             logger.info("reloaded (%s)", why)
+            status = "reloaded"
+        manager.ready(status)
 
 
 async def watch_files(reloader: Reloader, request: Callable[[str], Awaitable[None]]) -> None:
