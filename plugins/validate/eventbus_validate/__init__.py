@@ -13,6 +13,8 @@ from .schema import read_schema
 POLICY_VIOLATION = 1008
 MAX_ID_LENGTH = 128
 MAX_ID_NUMBER = 2**53
+DEFAULT_MAX_SIZE = 262_144
+"""Bytes. What a schema costs grows with the message, and nobody else is served meanwhile."""
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -23,13 +25,13 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     key: str = "type"
     strict: bool = False
     deny: tuple[str, ...] = ()
-    max_size: int | None = None
+    max_size: int = DEFAULT_MAX_SIZE
     on_invalid: str = "error"
 
     def __post_init__(self) -> None:
         if not self.key:
             raise ValueError("key is the name of a field, and not empty")
-        if self.max_size is not None and self.max_size < 1:
+        if self.max_size < 1:
             raise ValueError(f"max_size is a number of bytes of at least 1, not {self.max_size}")
         if self.on_invalid not in ("error", "drop", "close"):
             raise ValueError(f'on_invalid is "error", "drop" or "close", not {self.on_invalid!r}')
@@ -79,9 +81,9 @@ class Rules:
 
     def check(self, request: Request) -> None:
         """Raise Invalid for a message that may not pass."""
-        max_size = self.options.max_size
-        if max_size is not None and len(request.data) > max_size:
-            raise Invalid(f"a message has at most {max_size} bytes")
+        size = len(request.data)
+        if size > self.options.max_size:
+            raise Invalid(f"a message has at most {self.options.max_size} bytes")
         try:
             message = request.json()
         except (ValueError, RecursionError):
@@ -93,7 +95,7 @@ class Rules:
             raise Invalid("messages of this type are not accepted", message)
         schema = self.default if name is None else self.by_type.get(name, self.default)
         if schema is not None:
-            problem = schema.problem(message)
+            problem = schema.problem(message, size)
         else:
             problem = "messages of this type are not known" if self.options.strict else None
         if problem is not None:

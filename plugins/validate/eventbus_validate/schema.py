@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import jsonschema  # type: ignore[import-untyped]
 import msgspec
 from referencing import Registry, Resource
 from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY
 
+from .compiled import Compiler, SchemaError, raise_unless_panic
+from .report import Report, shortened, stepped
+
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
-MAX_PATH_LENGTH = 100
-MAX_RULE_LENGTH = 100
+MAX_REASON_LENGTH = 200
 
 # It is empty and has no way to retrieve anything, so no schema can make it use the network.
 REGISTRY: Registry[Any] = EMPTY_REGISTRY
@@ -23,24 +24,25 @@ class Schema:
     """A schema that messages are checked against."""
 
     def __init__(self, contents: Any) -> None:
-        self._validator = jsonschema.Draft202012Validator(contents, registry=REGISTRY)
+        compiler = Compiler(contents)
+        self._fits = compiler.compile(contents)
+        self._report = Report(contents, compiler)
 
-    def problem(self, message: Any) -> str | None:
-        """The first thing in which the message doesn't fit; None where it does.
+    def problem(self, message: Any, size: int) -> str | None:
+        """The first thing in which a message of so many bytes doesn't fit; None where it does.
 
         It names the place and the schema's rule, and nothing of the message's contents but the names on the
         way to the place; both are cut where they are long.
         """
         try:
-            # Only the first one: looking for all of them would make bad messages dearer than good ones.
-            error = next(self._validator.iter_errors(message), None)
-        except RecursionError:
-            return "the message is nested too deeply"
-        if error is None:
-            return None
-        rule = msgspec.json.encode(error.validator_value).decode()
-        place = shortened(error.json_path, MAX_PATH_LENGTH)
-        return f"{place} does not fit {error.validator}: {shortened(rule, MAX_RULE_LENGTH)}"
+            if self._fits(message):
+                return None
+        except (ValueError, RecursionError):
+            return "the message can't be checked"
+        except BaseException as error:
+            raise_unless_panic(error)
+            return "the message can't be checked"
+        return self._report.of(message, size)
 
 
 def read_schema(path: str) -> Schema:
@@ -49,38 +51,36 @@ def read_schema(path: str) -> Schema:
         contents = msgspec.json.decode(Path(path).read_bytes())
     except OSError as error:
         raise ValueError(f"the schema {path} can't be read: {error.strerror}") from error
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"the schema {path} is not JSON: {error}") from error
     try:
-        check_draft(contents)
-        jsonschema.Draft202012Validator.check_schema(contents)
-        check_references(contents)
+        if not isinstance(contents, dict | bool):
+            raise Unusable("is not valid: a schema is an object, true or false")
+        check_resources(contents)
+        return Schema(contents)
     except Unusable as error:
         raise ValueError(f"the schema {path} {error}") from error
-    except jsonschema.SchemaError as error:
-        raise ValueError(f"the schema {path} is not valid: {error.message} at {error.json_path}") from error
-    return Schema(contents)
+    except SchemaError as error:
+        raise ValueError(f"the schema {path} is not valid: {reason(error)}") from error
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"the schema {path} can't be used: {error}") from error
 
 
 class Unusable(Exception):
     """What is wrong with a schema that the meta-schema doesn't object to."""
 
 
-def check_draft(contents: Any) -> None:
-    """Raise Unusable for a schema of another draft, by whose rules it would mean something else."""
-    draft = contents.get("$schema", DRAFT) if isinstance(contents, dict) else DRAFT
-    if draft != DRAFT:
-        raise Unusable(f"is not of draft 2020-12: its $schema is {draft!r}")
-
-
-def check_references(contents: Any) -> None:
-    """Raise Unusable for a reference that leads nowhere, rather than find it at the first message."""
+def check_resources(contents: Any) -> None:
+    """Raise Unusable for another draft, or for a reference that leads nowhere: not at the first message."""
     root: Resource[Any] = DRAFT202012.create_resource(contents)
     waiting = [(root, REGISTRY.resolver_with_root(root))]
     while waiting:
         resource, resolver = waiting.pop()
         if not isinstance(resource.contents, dict):
             continue
+        draft = resource.contents.get("$schema", DRAFT)
+        if draft not in (DRAFT, DRAFT + "#"):
+            raise Unusable(f"is not of draft 2020-12: its $schema is {draft!r}")
         for keyword in ("$ref", "$dynamicRef"):
             reference = resource.contents.get(keyword)
             try:
@@ -93,6 +93,17 @@ def check_references(contents: Any) -> None:
         waiting += [(inner, resolver.in_subresource(inner)) for inner in resource.subresources()]
 
 
-def shortened(text: str, limit: int) -> str:
-    """The text, cut where it is longer than the limit."""
-    return text if len(text) <= limit else text[:limit] + "…"
+def reason(error: SchemaError) -> str:
+    """What is wrong with a schema, and where in it."""
+    place = "$" + "".join(stepped(step) for step in error.instance_path)
+    if is_pattern(error.instance_path):
+        return (
+            f"the pattern at {place} can't be used. It is no regular expression, or too large, or looks "
+            f"ahead, behind or back at a group, which takes more time than in proportion to the text"
+        )
+    return f"{shortened(error.message, MAX_REASON_LENGTH)} at {place}"
+
+
+def is_pattern(path: list[str | int]) -> bool:
+    """Whether a place in a schema is that of a regular expression."""
+    return path[-1:] == ["pattern"] or path[-2:-1] == ["patternProperties"]

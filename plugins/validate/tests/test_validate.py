@@ -189,7 +189,7 @@ def link(options: dict[str, Any]) -> Middleware:
     ("schema", "says"),
     [
         ("{", "is not JSON"),
-        ({"type": "strange"}, "is not valid: 'strange' is not valid"),
+        ({"type": "strange"}, "is not valid: .strange. is not valid"),
         ({"pattern": "("}, "is not valid"),
         (5, "is not valid"),
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, "is not of draft 2020-12"),
@@ -199,6 +199,18 @@ def link(options: dict[str, Any]) -> Middleware:
             "refers to https://example",
         ),
         ({"$dynamicRef": "#nowhere"}, "refers to #nowhere"),
+        ({"$defs": {"a": {"$schema": "http://json-schema.org/draft-07/schema#"}}}, "is not of draft 2020-12"),
+        ({"$ref": "#/$defs/a b", "$defs": {"a b": {}}}, "is not valid: Invalid URI reference"),
+        (
+            {"properties": {"a": {"pattern": "(?=x)"}}},
+            r"is not valid: the pattern at \$\.properties\.a\.pattern",
+        ),
+        ({"patternProperties": {"(a)\\1": {}}}, r"is not valid: the pattern at \$\.patternProperties\["),
+        (
+            {"pattern": "((a{1,100}){1,100}){1,100}"},
+            r"is not valid: the pattern at \$\.pattern can't be used",
+        ),
+        ('{"not":' * 500 + "true" + "}" * 500, "can't be used: "),
     ],
 )
 def test_a_schema_that_can_not_be_used_stops_the_start(tmp_path: Path, schema: Any, says: str) -> None:
@@ -210,6 +222,113 @@ def test_a_schema_that_can_not_be_used_stops_the_start(tmp_path: Path, schema: A
 def test_a_schema_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"missing\.json can't be read: No such file"):
         link({"schema": str(tmp_path / "missing.json")})
+
+
+@pytest.mark.parametrize(
+    ("schema", "message", "says"),
+    [
+        (
+            {"allOf": [{"properties": {"a": {"items": {"enum": [1]}}}}]},
+            {"a": [1, 2]},
+            "$.a[1] does not fit enum: [1]",
+        ),
+        ({"$ref": "#/$defs/a%20b~0", "$defs": {"a b~": {"minimum": 2}}}, 1, "$ does not fit minimum: 2"),
+        (
+            {"if": {"required": ["a"]}, "then": {"required": ["b"]}},
+            {"a": 1},
+            '$ does not fit required: ["b"]',
+        ),
+        ({"if": {"required": ["a"]}, "else": {"required": ["b"]}}, {}, '$ does not fit required: ["b"]'),
+        (
+            {"patternProperties": {"^x/": {"type": "null"}}},
+            {"x/ y": 1},
+            """$['x/ y'] does not fit type: "null\"""",
+        ),
+        (
+            {"patternProperties": {"^x": {}}, "additionalProperties": {"minimum": 2}},
+            {"x": 1, "y": 1},
+            "$.y does not",
+        ),
+        (
+            {"prefixItems": [{}, {"minimum": 2}], "items": {"type": "null"}},
+            [1, 1],
+            "$[1] does not fit minimum",
+        ),
+        ({"prefixItems": [{}], "items": {"type": "null"}}, [1, 1], "$[1] does not fit type"),
+        (
+            {"properties": {"a": {}}, "additionalProperties": False},
+            {"b": 1},
+            "$ does not fit additionalProperties",
+        ),
+        ({"anyOf": [{"type": "null"}, {"minimum": 2}]}, 1, "$ does not fit anyOf"),
+        ({"oneOf": [{"type": "number"}, {"minimum": 1}]}, 1, "$ does not fit oneOf"),
+        ({"not": {"minimum": 1}}, 1, "$ does not fit not"),
+        ({"contains": {"const": 2}, "maxContains": 1}, [2, 2], "$ does not fit contains"),
+        ({"propertyNames": {"maxLength": 1}}, {"ab": 1}, "$ does not fit propertyNames"),
+        ({"unevaluatedItems": False}, [1], "$ does not fit unevaluatedItems: false"),
+        (
+            {"$id": "https://a.b/", "$ref": "c", "$defs": {"c": {"$id": "c", "minimum": 2}}},
+            1,
+            '$ does not fit $ref: "c"',
+        ),
+        (
+            {"$dynamicAnchor": "n", "items": {"$dynamicRef": "#n"}, "minItems": 1},
+            [[]],
+            "$[0] does not fit $dynamicRef",
+        ),
+        ({"properties": {"a": False}}, {"a": 1}, "$.a is not accepted"),
+        (False, 1, "$ is not accepted"),
+        ({"$ref": "#", "minimum": 2}, 1, "$ does not fit the schema"),
+        ({"items": {"$ref": "#"}, "maxItems": 1}, [[[1, 1]]], "$[0][0] does not fit maxItems: 1"),
+        ({"items": {"$ref": "#"}, "maxItems": 1}, json.loads("[" * 100 + "1,1" + "]" * 100), "$[0][0]"),
+        ({"items": {"type": "null"}}, [None] * 30_000 + [1], "$[30000] does not fit type"),
+        ({"allOf": [{}] * 8, "minItems": 10**9}, [0] * 50_000, "$ does not fit "),
+    ],
+)
+async def test_the_answer_names_the_place_and_the_rule(
+    tmp_path: Path, schema: Any, message: Any, says: str
+) -> None:
+    _, [answer], _ = await outcome({"schema": written(tmp_path, schema)}, message)
+    assert answer["message"].startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("schema", "message", "passes"),
+    [
+        ({"const": 1}, 1.0, True),
+        ({"const": 1}, True, False),
+        ({"enum": [0, "a"]}, False, False),
+        ({"enum": [{"a": 1, "b": [2]}]}, {"b": [2.0], "a": 1}, True),
+        ({"enum": [{"a": 1, "b": [2]}]}, {"b": [3], "a": 1}, False),
+        ({"enum": [10**25]}, 10**25, True),
+        ({"enum": [10**25]}, 10**25 + 1, False),
+        ({"uniqueItems": True}, [1, 1.0], False),
+        ({"uniqueItems": True}, [1, True, "1", [1], {"a": 1}], True),
+        ({"uniqueItems": True}, [{"a": 1, "b": 2}, {"b": 2, "a": 1}], False),
+        ({"uniqueItems": True}, [2**64, 2**64 + 1], True),
+        ({"uniqueItems": True}, ["e", "1.0", "1"], True),
+        ({"uniqueItems": False}, [1, 1], True),
+        ({"properties": {"uniqueItems": {"const": 1}}}, {"uniqueItems": 1}, True),
+        ({"pattern": r"^\d$"}, "٣", False),
+        ({"type": "integer"}, 1.0, True),
+    ],
+)
+async def test_values_are_compared_as_the_draft_says(
+    tmp_path: Path, schema: Any, message: Any, passes: bool
+) -> None:
+    assert (await outcome({"schema": written(tmp_path, schema)}, message))[0] is passes
+
+
+async def test_a_large_message_is_refused_before_it_is_read(order: str) -> None:
+    passes, [answer], _ = await outcome({"schema": order}, '{"price":1,"x":"' + "y" * 262_144 + '"}')
+    assert passes is False
+    assert answer["message"] == "a message has at most 262144 bytes"
+
+
+@pytest.mark.parametrize("message", ["1" * 100_000, "[1e999]", "-" + "9" * 5_000, '"\\ud800"', "NaN"])
+async def test_what_no_number_and_no_text_can_be_is_no_json(order: str, message: str) -> None:
+    _, [answer], _ = await outcome({"schema": order}, message)
+    assert answer["message"] == "a message is JSON, and not nested too deeply"
 
 
 async def test_a_path_is_relative_to_the_working_directory(
