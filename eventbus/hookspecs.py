@@ -31,15 +31,26 @@ hookspec = pluggy.HookspecMarker(NAMESPACE)
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a plugin asks of its place in a chain. It is checked against the list, never used to sort it.
-
-    `after` names plugins that come earlier where they are in the chain at all; `needs` and `provides` name
-    what links tell each other in `ctx.extras`.
-    """
+    """What a plugin asks of its place in a chain. It is checked against the list, never used to sort it."""
 
     after: frozenset[str] = frozenset()
+    """Plugins that come earlier, where they are in the chain at all."""
     needs: frozenset[str] = frozenset()
+    """What a link before this one has to provide, most often in `ctx.extras`."""
+    wants: frozenset[str] = frozenset()
+    """What this link uses where there is it: whoever in the chain provides it comes before."""
     provides: frozenset[str] = frozenset()
+    """What the links behind this one find."""
+    also: frozenset[str] = frozenset()
+    """Events whose chains have to have a link of this plugin too, such as `disconnect`."""
+    matching: bool = False
+    """Whether one of those links has to have the same options."""
+    subprotocols: frozenset[str] = frozenset()
+    """Subprotocols that the socket has to list."""
+    may_use: frozenset[str] = frozenset()
+    """Subprotocols that the socket should list: without them it works for some clients only."""
+    last: bool = False
+    """Whether it passes no event on, so that a link behind it never runs."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +89,8 @@ def eventbus_options() -> type[Any]:
 
 
 @hookspec
-def eventbus_placement() -> Placement:
-    """What the plugin asks of its place in a chain: `after`, `needs`, `provides`."""
+def eventbus_placement(options: Any, event: str) -> Placement:
+    """What the plugin asks of its place in the chain of an event (`connect`, `message`, `disconnect`)."""
     raise NotImplementedError
 
 

@@ -13,31 +13,63 @@ import msgspec
 from ..chain import Chain
 from ..config import find_config, find_config_or_default, json_schema
 from ..config.options import options_shape
-from ..errors import ConfigError, EventBusError, PluginBroken
+from ..errors import ConfigError, EventBusError, Finding, PluginBroken, RegistrationError
 from ..events import EventType
 from ..host import Host, installed, load_entry_point
-from ..server.configured import configured, read
+from ..server.configured import configured, in_order, read
+from ..server.preflight import preflight
 
 
 def check(arguments: argparse.Namespace) -> int:
     """Print every finding; 0 when there is none, else 2."""
     path = Path(arguments.config or "")
+    findings: list[Finding] = []
+    warnings: list[Finding] = []
     try:
         path = find_config(arguments.config, os.environ, Path.cwd())
-        config, made, findings = read(path)
-        if not findings:
-            configured(config, made)
+        findings, warnings = tried(path)
     except ConfigError as error:
         findings = list(error.findings)
     if arguments.json:
-        print_json({"file": str(path), "findings": [finding.as_dict() for finding in findings]})
-    elif findings:
-        for finding in findings:
-            print(finding, file=sys.stderr)
-        print(f"{len(findings)} finding{'s' if len(findings) > 1 else ''}", file=sys.stderr)
+        print_json(
+            {
+                "file": str(path),
+                "findings": [finding.as_dict() for finding in findings],
+                "warnings": [warning.as_dict() for warning in warnings],
+            }
+        )
+        return 2 if findings else 0
+    for finding in findings:
+        print(finding, file=sys.stderr)
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    said = [counted(len(findings), "finding")] + ([counted(len(warnings), "warning")] if warnings else [])
+    if findings:
+        print(", ".join(said), file=sys.stderr)
     else:
-        print(f"{path}: no findings")
+        print(f"{path}: {', '.join(said)}")
     return 2 if findings else 0
+
+
+def tried(path: Path) -> tuple[list[Finding], list[Finding]]:
+    """Every finding and every warning about a file: read, and tried as far as nothing is left behind."""
+    config, made, findings = read(path)
+    more, warnings = preflight(config)
+    warnings += made.warnings
+    try:
+        configured(config, made, warnings)
+    except ConfigError as error:
+        more += error.findings
+    except RegistrationError:
+        # Two sockets at one path, which is a finding already.
+        if not findings:
+            raise
+    return in_order([*findings, *more]), in_order(warnings)
+
+
+def counted(number: int, what: str) -> str:
+    """`no findings`, `1 finding`, `2 findings`."""
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 def chains(arguments: argparse.Namespace) -> int:

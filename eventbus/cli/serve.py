@@ -10,7 +10,7 @@ from pathlib import Path
 from ..config import BUILT_IN, find_config_or_default
 from ..errors import ConfigError
 from ..logs import Streams
-from ..server.configured import configured, read
+from ..server.configured import configured, read, warn
 from ..server.reloader import Reloader
 from ..server.run import run
 from .logs import configure_logs
@@ -44,6 +44,7 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
             "no eventbus.toml here, so this is the built-in default; `eventbus init` writes it to change"
         )
     bus = configured(config, made)
+    warn(made)
     host = arguments.host or config.server.host
     port = config.server.port if arguments.port is None else arguments.port
     run(bus, host, port, Reloader(bus, path, config, made), watch=arguments.reload)

@@ -15,6 +15,7 @@ from ..sockets import Chains
 from .backends import BUILT_IN, backend
 from .chains import socket_chains
 from .model import Bound, Plan
+from .placement import Kept, Place, asked, hold
 from .planner import Planner
 
 SERVER_HOOKS = ("lifespan", "http", "observe", "commands")
@@ -50,6 +51,8 @@ def plan(config: Config, host: Host) -> tuple[Plan, list[Finding]]:
         plugins=tuple(bound),
         store=backends["store"],
         broker=backends["broker"],
+        warnings=tuple(planner.warnings),
+        options=planner.known_options(),
     )
     return made, planner.findings
 
@@ -60,6 +63,7 @@ def plan_plugins(
     """The plan of one socket with plugins in hand; each is in the chain of every event that it serves."""
     planner = Planner(document, Host())
     links: dict[EventType, list[Link]] = {event: [] for event in EventType}
+    places: dict[EventType, list[Place]] = {event: [] for event in EventType}
     bound: list[Bound] = []
     for plugin, values in plugins:
         fine, options = planner.options(plugin, [((plugin.name,), values)])
@@ -70,11 +74,11 @@ def plan_plugins(
             if plugin.has(f"eventbus_{event}"):
                 link = planner.link(plugin, event, (plugin.name,), options)
                 links[event].extend([link] if link is not None else [])
-    kept: frozenset[str] | None = None
+                placement = asked(planner, plugin, event, (plugin.name,), options)
+                places[event].append(Place(plugin.name, (plugin.name,), placement, options))
+    kept: Kept | None = None
     for event in EventType:
-        lasting = planner.placements(
-            [(plugin, (plugin.name,)) for plugin, _ in plugins if plugin.has(f"eventbus_{event}")], kept
-        )
+        lasting = hold(planner, places[event], kept)
         # Connect is the first: what it provides may hold for the events after it.
         kept = lasting if kept is None else kept
     chains = Chains()

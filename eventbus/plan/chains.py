@@ -9,8 +9,9 @@ from ..config import Config, LinkConfig, SocketConfig
 from ..config.positions import KeyPath
 from ..errors import PluginBroken
 from ..events import EventType
-from ..host import Installed, Plugin, load_attribute
+from ..host import Installed, load_attribute
 from ..sockets import Chains
+from .placement import Kept, Place, asked, hold, hold_together, wants_options
 from .planner import Planner, middleware_problem
 
 
@@ -22,46 +23,26 @@ def socket_chains(
     active: dict[str, KeyPath],
 ) -> Chains:
     """The three chains of a socket; its routes hang on the message chain."""
-
-    kept: frozenset[str] | None = None
+    kept: Kept | None = None
+    places: dict[EventType, list[Place]] = {event: [] for event in EventType}
 
     def links_of(
         event: EventType, entries: Sequence[LinkConfig], before: Sequence[LinkConfig] = ()
     ) -> list[Link]:
         nonlocal kept
         links: list[Link] = []
-        places: list[tuple[Plugin, KeyPath]] = []
+        chain: list[Place] = []
         for entry in (*before, *entries):
-            if ":" in entry.use:
-                if entry not in before:
-                    links.extend(local_link(planner, config, entry))
-                continue
-            active.setdefault(entry.use, entry.path)
-            plugin = planner.load(entry.use, entry.path, available, config)
-            if plugin is None:
-                continue
-            places.append((plugin, entry.path))
-            if entry in before:
-                continue
-            if not plugin.has(f"eventbus_{event}"):
-                has = [str(each) for each in EventType if plugin.has(f"eventbus_{each}")]
-                planner.report(
-                    entry.path,
-                    f"plugin {plugin.name!r} has nothing for {event} events",
-                    f"it serves {', '.join(has)}" if has else "it serves no events",
-                )
-                continue
-            layers = [
-                (("plugins", entry.use), config.plugins.get(entry.use, {})),
-                (entry.path, entry.options),
-            ]
-            fine, options = planner.options(plugin, layers)
-            link = planner.link(plugin, event, entry.path, options) if fine else None
-            if link is not None:
+            if ":" not in entry.use:
+                active.setdefault(entry.use, entry.path)
+            place, link = linked(planner, config, event, entry, available)
+            chain.append(place)
+            if link is not None and entry not in before:
                 links.append(link)
-        lasting = planner.placements(places, kept)
+        lasting = hold(planner, chain, kept)
         if event is EventType.CONNECT:
             kept = lasting
+        places[event] += [place for place in chain if place not in places[event]]
         return links
 
     # First, as what it provides may hold for the other chains.
@@ -78,12 +59,47 @@ def socket_chains(
         message_chain = build(message_links, route(socket.routes.key, routed))
     else:
         message_chain = build(message_links)
+    disconnect_links = links_of(EventType.DISCONNECT, socket.disconnect or ())
+    if None not in (socket.connect, socket.message, socket.disconnect):
+        # A chain that was not given is a finding already.
+        hold_together(planner, places, socket.subprotocols)
     return Chains(
         connect=build(connect_links),
         message=message_chain,
-        disconnect=build(links_of(EventType.DISCONNECT, socket.disconnect or ())),
+        disconnect=build(disconnect_links),
         routes=routed,
     )
+
+
+def linked(
+    planner: Planner,
+    config: Config,
+    event: EventType,
+    entry: LinkConfig,
+    available: Mapping[str, Installed],
+) -> tuple[Place, Link | None]:
+    """The place of a link, and the link; None and a finding when it can't be had."""
+    unknown = Place(entry.use, entry.path, None)
+    if ":" in entry.use:
+        local = local_link(planner, config, entry)
+        return unknown, local[0] if local else None
+    plugin = planner.load(entry.use, entry.path, available, config)
+    if plugin is None:
+        return unknown, None
+    if not plugin.has(f"eventbus_{event}"):
+        has = [str(each) for each in EventType if plugin.has(f"eventbus_{each}")]
+        planner.report(
+            entry.path,
+            f"plugin {plugin.name!r} has nothing for {event} events",
+            f"it serves {', '.join(has)}" if has else "it serves no events",
+        )
+        return unknown, None
+    layers = [(("plugins", entry.use), config.plugins.get(entry.use, {})), (entry.path, entry.options)]
+    fine, options = planner.options(plugin, layers)
+    if not fine and wants_options(plugin):
+        return unknown, None
+    place = Place(entry.use, entry.path, asked(planner, plugin, event, entry.path, options), options)
+    return place, planner.link(plugin, event, entry.path, options) if fine else None
 
 
 def local_link(planner: Planner, config: Config, entry: LinkConfig) -> list[Link]:

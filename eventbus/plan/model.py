@@ -13,7 +13,7 @@ from ..broker import Broker
 from ..config import CompressionConfig, SocketConfig
 from ..context import Bus
 from ..deflate import Compression
-from ..errors import PluginBroken
+from ..errors import Finding, PluginBroken
 from ..hookspecs import Command, Outcome
 from ..host import Plugin
 from ..lifespans import Lifespan
@@ -37,6 +37,10 @@ class Plan:
     plugins: tuple[Bound, ...] = ()
     store: Callable[[], Store] | None = None
     broker: Callable[[], Broker] | None = None
+    warnings: tuple[Finding, ...] = ()
+    """What runs, but hardly as it was meant."""
+    options: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """The names of the options of each plugin that was loaded."""
 
     def bound(self, hook: str) -> list[Bound]:
         """The plugins that have the hook, with their options."""

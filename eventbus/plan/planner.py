@@ -9,24 +9,22 @@ from typing import Any
 
 from ..chain import Link
 from ..config import Config, Document, convert_options
+from ..config.options import options_shape
 from ..config.positions import KeyPath
 from ..errors import Finding, PluginBroken
 from ..events import EventType
-from ..hookspecs import Placement
 from ..host import Host, Installed, Plugin, load_entry_point
 from .model import Bound, Observers
 
-LASTING = frozenset({"identity"})
-"""What a link of the connect chain provides for every later event too, as the connection itself keeps it."""
-
 
 class Planner:
-    """Builds a plan out of a configuration; what is wrong collects in `findings`."""
+    """Builds a plan out of a configuration; what is wrong collects in `findings`, advice in `warnings`."""
 
     def __init__(self, document: Document, host: Host) -> None:
         self.document = document
         self.host = host
         self.findings: list[Finding] = []
+        self.warnings: list[Finding] = []
         self.failed: dict[str, str] = {}
         """Plugins that could not be used, and why; one finding each is enough."""
 
@@ -35,6 +33,12 @@ class Planner:
         finding = self.document.finding(path, message, hint)
         if finding not in self.findings:
             self.findings.append(finding)
+
+    def warn(self, path: KeyPath, message: str, hint: str = "") -> None:
+        """Note what runs, but hardly as it was meant."""
+        warning = self.document.finding(path, message, hint)
+        if warning not in self.warnings:
+            self.warnings.append(warning)
 
     def load(
         self, name: str, path: KeyPath, available: Mapping[str, Installed], config: Config
@@ -85,6 +89,17 @@ class Planner:
         self.findings.extend(finding for finding in findings if finding not in self.findings)
         return not findings, values
 
+    def known_options(self) -> dict[str, tuple[str, ...]]:
+        """The names of the options of each plugin that was loaded."""
+        known = {}
+        for name, plugin in self.host.plugins.items():
+            try:
+                shape = options_shape(plugin.call("eventbus_options"))
+            except (KeyError, PluginBroken, TypeError):
+                continue
+            known[name] = tuple(field.encode_name for field in shape.fields)
+        return known
+
     def link(self, plugin: Plugin, event: EventType, path: KeyPath, options: Any) -> Link | None:
         """The plugin's link for an event; None and a finding when it gives no middleware."""
         hook = f"eventbus_{event}"
@@ -103,37 +118,6 @@ class Planner:
         line, _ = self.document.position(path)
         return f"{self.document.file}:{line}"
 
-    def placements(
-        self, chain: Sequence[tuple[Plugin, KeyPath]], kept: frozenset[str] | None = None
-    ) -> frozenset[str]:
-        """Hold the order of a chain to what its plugins ask: `after`, `needs`, `provides`.
-
-        Returns what holds for the later events of a connection, if this is the connect chain. For the chains
-        of those, `kept` is what it returned, and nothing else counts for what lasts.
-        """
-        names = [plugin.name for plugin, _ in chain]
-        provided: set[str] = set(kept or ())
-        for index, (plugin, path) in enumerate(chain):
-            if not plugin.has("eventbus_placement"):
-                continue
-            try:
-                placement = plugin.call("eventbus_placement")
-                if not isinstance(placement, Placement):
-                    raise PluginBroken(
-                        plugin.name, f"eventbus_placement returned {placement!r}, no Placement"
-                    )
-            except PluginBroken as error:
-                self.report(path, f"plugin {plugin.name!r}: {error}")
-                continue
-            for other in sorted(placement.after & set(names[index + 1 :])):
-                self.report(path, f"{plugin.name!r} must come after {other!r}", "move it down the list")
-            for need in sorted(placement.needs - provided):
-                here = kept is None or need not in LASTING
-                who = "nothing before it in the chain" if here else "nothing in the connect chain"
-                self.report(path, f"{plugin.name!r} needs {need!r}, which {who} provides")
-            provided |= placement.provides if kept is None else placement.provides - LASTING
-        return frozenset(provided & LASTING)
-
     def observers(self, plugins: Iterable[Bound]) -> Observers:
         """The observers of all plugins; what can't be called is a finding."""
         found = []
@@ -141,11 +125,8 @@ class Planner:
             if plugin.has("eventbus_observe"):
                 try:
                     observe = plugin.call("eventbus_observe", options=options)
-                    if not callable(observe) or inspect.iscoroutinefunction(observe):
-                        raise PluginBroken(
-                            plugin.name,
-                            f"eventbus_observe returned {type(observe).__name__}, which is no sync function",
-                        )
+                    if problem := observer_problem(observe):
+                        raise PluginBroken(plugin.name, f"eventbus_observe returned {problem}")
                     found.append((plugin.name, observe))
                 except PluginBroken as error:
                     self.report(("plugins", plugin.name), f"plugin {plugin.name!r}: {error}")
@@ -163,5 +144,19 @@ def middleware_problem(value: Any) -> str:
     except TypeError:
         return "a function that does not take (ctx, call_next)"
     except ValueError:
+        return ""
+    return ""
+
+
+def observer_problem(value: Any) -> str:
+    """What is wrong with an observer, or an empty string."""
+    called = value if inspect.isroutine(value) else getattr(value, "__call__", None)  # noqa: B004
+    if not callable(value) or any(map(inspect.iscoroutinefunction, (value, called))):
+        return f"{type(value).__name__}, which is no sync function"
+    try:
+        inspect.signature(value).bind(None)
+    except TypeError:
+        return "a function that does not take (outcome)"
+    except ValueError:  # a function in C that does not tell
         return ""
     return ""

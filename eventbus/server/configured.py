@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from aiohttp.web_routedef import AbstractRouteDef
 
-from ..config import Config, Document, HealthConfig, parse, read_document
+from ..config import Config, Document, parse, read_document
+from ..config.advice import advice
 from ..config.positions import KeyPath
 from ..errors import ConfigError, Finding, PluginBroken
 from ..gate import Limits
@@ -17,7 +19,9 @@ from ..host import Host
 from ..plan import Plan, plan, socket_options
 from ..plan.model import items
 from .application import EventBus, Listening
+from .pages import built_in, health_config, page_clashes
 from .proxy import networks
+from .routes import conflicts
 from .tls import Tls, load_tls, tls_findings
 
 logger = logging.getLogger("eventbus")
@@ -32,15 +36,25 @@ def read(path: Path) -> tuple[Config, Plan, list[Finding]]:
     """Read and check the whole file, plugins included. Raises ConfigError when it can't be read at all."""
     config, findings = parse(read_document(path))
     made, more = plan(config, Host())
-    ordered = sorted(
-        {*findings, *more, *tls_findings(config)},
-        key=lambda finding: (finding.line, finding.column, finding.message),
-    )
-    return config, made, ordered
+    clashes, shadowed = page_clashes(config)
+    warnings = in_order([*made.warnings, *advice(config), *shadowed])
+    made = dataclasses.replace(made, warnings=tuple(warnings))
+    return config, made, in_order([*findings, *more, *tls_findings(config), *clashes])
 
 
-def configured(config: Config, made: Plan) -> EventBus:
-    """The bus of a configuration that has no findings so far.
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Each once, in the order of the file."""
+    return sorted(set(findings), key=lambda finding: (finding.line, finding.column, finding.message))
+
+
+def warn(made: Plan) -> None:
+    """Log what runs, but hardly as it was meant."""
+    for warning in made.warnings:
+        logger.warning("%s", warning)
+
+
+def configured(config: Config, made: Plan, warnings: list[Finding] | None = None) -> EventBus:
+    """The bus of a configuration that has no findings so far; what runs all the same goes to `warnings`.
 
     Raises ConfigError with all that is wrong with what the hooks of the server return.
     """
@@ -61,7 +75,11 @@ def configured(config: Config, made: Plan) -> EventBus:
     bus.configured = True
     bus.serve_page = config.server.page
     bus.base_url = config.server.url
-    context = load_tls(config)
+    context = None
+    try:
+        context = load_tls(config)
+    except ConfigError as error:
+        findings += error.findings
     bus.listening = Listening(
         tls=None if context is None else Tls(context),
         backlog=config.server.backlog,
@@ -74,7 +92,7 @@ def configured(config: Config, made: Plan) -> EventBus:
     if config.server.admin_socket is not None:
         bus.admin_socket = config.folder / config.server.admin_socket
     make_sockets(bus, config)
-    findings += ask_server_hooks(bus, made, config.document)
+    findings += ask_server_hooks(bus, made, config.document, built_in(config), warnings)
     for each in made.commands()[1]:
         broken(each)
     if findings:
@@ -83,20 +101,37 @@ def configured(config: Config, made: Plan) -> EventBus:
     return bus
 
 
-def ask_server_hooks(bus: EventBus, made: Plan, document: Document) -> list[Finding]:
-    """Take the routes and lifespans of the plugins; what is wrong with them comes back."""
+def ask_server_hooks(
+    bus: EventBus,
+    made: Plan,
+    document: Document,
+    pages: Sequence[str] = (),
+    warnings: list[Finding] | None = None,
+) -> list[Finding]:
+    """Take the routes and lifespans of the plugins; what is wrong with them comes back.
+
+    `pages` are the paths of what is built in; a route that is served in place of one goes to `warnings`.
+    """
     findings: list[Finding] = []
 
     def broken(error: PluginBroken) -> None:
         findings.append(document.finding(("plugins", error.plugin), f"plugin {error.plugin!r}: {error}"))
 
-    routes: list[AbstractRouteDef] = []
+    routes: list[tuple[str, AbstractRouteDef]] = []
     for name, value in made.ask("eventbus_http", bus=bus):
         try:
-            routes += items(name, "eventbus_http", value, ROUTE)
+            routes += [(name, route) for route in items(name, "eventbus_http", value, ROUTE)]
         except PluginBroken as error:
             broken(error)
-    bus.routes = tuple(routes)
+    sockets = {path: socket.name for path, socket in bus.paths.items()}
+    for conflict in conflicts(routes, sockets, pages):
+        message = f"plugin {conflict.plugin!r}: {conflict.message}"
+        finding = document.finding(("plugins", conflict.plugin), message, conflict.hint)
+        if not conflict.harmless:
+            findings.append(finding)
+        elif warnings is not None:
+            warnings.append(finding)
+    bus.routes = tuple(route for _, route in routes)
     bus.lifespans.wanted = made.lifespans(bus)
     for lifespan in bus.lifespans.wanted:
         try:
@@ -136,12 +171,3 @@ def swap(bus: EventBus, config: Config, made: Plan) -> None:
     bus.trusted_proxies = networks(config.server.trusted_proxies)
     bus.admin_token = config.server.admin_token
     bus.serve_pages(health_config(config.server.health), config.server.status)
-    for path in bus.pages.keys() & bus.paths.keys() - {"/"}:
-        logger.warning("socket %s is at %s, so the built-in page there is not", bus.paths[path].name, path)
-
-
-def health_config(config: bool | HealthConfig) -> HealthConfig | None:
-    """Where to tell of the server's health, or None where that is not wanted."""
-    if isinstance(config, bool):
-        return HealthConfig() if config else None
-    return config

@@ -14,7 +14,7 @@ from ..errors import ConfigError, Finding, PluginError
 from ..host import installed
 from ..plan import Plan
 from .application import EventBus
-from .configured import make_sockets, read, swap
+from .configured import make_sockets, read, swap, warn
 from .tls import load_tls, paths
 from .trial import Trial
 
@@ -79,6 +79,7 @@ class Reloader:
             self._trial = None
         make_sockets(self.bus, config)
         swap(self.bus, config, made)
+        warn(made)
         if self.bus.listening.tls is not None and context is not None:
             self.bus.listening.tls.use(context)
         self.config, self.made = config, made

@@ -256,3 +256,43 @@ def test_all_findings_come_in_one_run_in_the_order_of_the_file(project: Project)
     ]
     assert report["file"] == str(project.folder / "eventbus.toml")
     assert [found["line"] for found in report["findings"]] == [2, 3, 4, 5, 5, 7, 8]
+
+
+@pytest.mark.parametrize(
+    ("asks", "said"),
+    [
+        ("after='early'", "a Placement with Expected `array`, got `str` - at `$.after`"),
+        ("needs={3}", "a Placement with Expected `str`, got `int`"),
+        ("also={'open'}", "eventbus_placement asks for 'open', which is no event"),
+        ("last='yes'", "a Placement with Expected `bool`, got `str` - at `$.last`"),
+    ],
+)
+def test_a_placement_of_wrong_types_is_a_finding(project: Project, asks: str, said: str) -> None:
+    project.plugin("bad", placed(asks))
+    assert said in findings(project, chain('["bad"]'))
+
+
+def test_an_application_s_own_middleware_may_provide_what_a_plugin_needs(project: Project) -> None:
+    project.plugin("user", placed("needs=frozenset({'user'})"))
+    project.plugin("mine", placed("needs=frozenset({'identity'})"))
+    project.write("shop.py", "async def login(ctx, call_next): return await call_next(ctx)\n")
+    project.config(chains('["shop:login"]', '["shop:login", "user", "mine"]'))
+    done = project.run("check")
+    assert (done.returncode, done.stderr) == (0, "")
+    said = findings(project, chains("[]", '["user", "shop:login", "mine"]'))
+    assert "'user' needs 'user', which nothing before it" in said
+    assert "'mine' needs 'identity', which nothing in the connect chain" in said
+
+
+@pytest.mark.parametrize(
+    ("observer", "said"),
+    [
+        ("3", "returned int, which is no sync function"),
+        ("Async()", "returned Async, which is no sync function"),
+        ("lambda: None", "a function that does not take (outcome)"),
+    ],
+)
+def test_an_observer_is_a_sync_function_of_one_argument(project: Project, observer: str, said: str) -> None:
+    head = "class Async:\n    async def __call__(self, outcome): ...\n"
+    project.plugin("bad", f"{head}@hookimpl\ndef eventbus_observe(options):\n    return {observer}\n")
+    assert said in findings(project, chain("[]") + "[plugins.bad]\n")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
 
-from eventbus import Context, LimitReached, Middleware, Next, hookimpl, is_pattern
+from eventbus import Context, LimitReached, Middleware, Next, Placement, hookimpl, is_pattern
 
 from .frames import BadFrame, Frame, ack, error, message, parse
 from .patterns import Patterns, check_pattern, may_read, may_write
@@ -19,21 +21,24 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     write: tuple[str, ...] = (">",)
     patterns: bool = False
     echo: bool = True
-    max_subscriptions: int = 100
-    unknown: str = "error"
+    max_subscriptions: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 100
+    """0 for any number."""
+    unknown: Literal["error", "pass"] = "error"
 
     def __post_init__(self) -> None:
         for pattern in (*self.read, *self.write):
             check_pattern(pattern)
-        if self.max_subscriptions < 1:
-            raise ValueError(f"max_subscriptions is at least 1, not {self.max_subscriptions}")
-        if self.unknown not in ("error", "pass"):
-            raise ValueError(f'unknown is "error" or "pass", not {self.unknown!r}')
 
 
 @hookimpl
 def eventbus_options() -> type[Options]:
     return Options
+
+
+@hookimpl
+def eventbus_placement(options: Options) -> Placement:
+    """Frames of other types than its own go on only where the options say so."""
+    return Placement(last=options.unknown == "error")
 
 
 @hookimpl
@@ -87,8 +92,8 @@ class Protocol:
                 what = "everything that this pattern fits" if pattern else "this channel"
                 raise BadFrame("forbidden", f"you may not read {what}", frame.id)
             channels = connection.channels
-            if channel not in channels and len(channels) >= self.options.max_subscriptions:
-                limit = self.options.max_subscriptions
+            limit = self.options.max_subscriptions
+            if limit and channel not in channels and len(channels) >= limit:
                 raise BadFrame("too_many_subscriptions", f"at most {limit} channels at a time", frame.id)
             await connection.subscribe(channel)
         except LimitReached as limit:

@@ -361,7 +361,7 @@ async def test_nothing_goes_on_down_the_chain_by_default() -> None:
         {"write": [">.a"]},
         {"write": ["a*"]},
         {"write": ["user.{name}"]},
-        {"max_subscriptions": 0},
+        {"max_subscriptions": -1},
         {"unknown": "ignore"},
         {"raed": []},
     ],

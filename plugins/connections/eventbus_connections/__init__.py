@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from eventbus import Context, Middleware, Next, hookimpl
+from eventbus import Context, Middleware, Next, Placement, hookimpl
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`collection` names the collection that the documents are kept in."""
 
-    collection: str = "connections"
+    collection: Annotated[str, msgspec.Meta(min_length=1, max_length=64)] = "connections"
 
     def __post_init__(self) -> None:
-        if not self.collection:
-            raise ValueError("collection is the name of a collection, and not empty")
+        name = self.collection
+        if not name.isprintable() or name != name.strip() or name.startswith("eventbus."):
+            raise ValueError('collection is the name of a collection, which does not begin with "eventbus."')
 
 
 @hookimpl
 def eventbus_options() -> type[Options]:
     return Options
+
+
+@hookimpl
+def eventbus_placement(event: str) -> Placement:
+    """The two links work together: a document that nobody deletes would stay for ever."""
+    if event == "connect":
+        return Placement(wants=frozenset({"user"}), also=frozenset({"disconnect"}), matching=True)
+    return Placement(also=frozenset({"connect"}))
 
 
 @hookimpl

@@ -25,8 +25,19 @@ def eventbus_options() -> type[Options]:
 
 
 @hookimpl
-def eventbus_placement() -> Placement:
-    return Placement(provides=frozenset({"identity"}))
+def eventbus_placement(options: Options, event: str) -> Placement:
+    """Who somebody is comes out of the connect chain; the other links go on with that."""
+    if event != "connect":
+        known = frozenset({"user"}) if event == "message" else frozenset()
+        return Placement(also=frozenset({"connect"}), provides=known)
+    marker = frozenset({options.subprotocol}) if "subprotocol" in options.sources else frozenset()
+    return Placement(
+        # A cookie is sent from any site, so a page of another one has to be refused before.
+        after=frozenset({"origin"}) if "cookie" in options.sources else frozenset(),
+        provides=frozenset({"identity", "user"}),
+        subprotocols=marker if options.sources == ("subprotocol",) else frozenset(),
+        may_use=marker,
+    )
 
 
 @hookimpl

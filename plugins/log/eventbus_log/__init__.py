@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -14,21 +15,14 @@ from .text import escaped, payload_text
 
 logger = logging.getLogger("eventbus.log")
 
-LEVELS = ("debug", "info", "warning", "error", "critical")
 WHOLE_PAYLOAD = 1024
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`level` names the level of the records, `payload` says how much of a message they show."""
 
-    level: str = "info"
-    payload: bool | int = False
-
-    def __post_init__(self) -> None:
-        if self.level not in LEVELS:
-            raise ValueError(f"level is one of {', '.join(LEVELS)}, not {self.level!r}")
-        if self.payload < 0:
-            raise ValueError(f"payload is true, false or a number of bytes, not {self.payload}")
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    payload: bool | Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = False
 
     @property
     def payload_bytes(self) -> int:

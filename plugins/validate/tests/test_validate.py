@@ -366,7 +366,9 @@ async def test_a_property_that_is_called_like_a_keyword_is_no_reference(tmp_path
     assert (await outcome({"schema": path}, {"$ref": "x"}))[0] is True
 
 
-@pytest.mark.parametrize("options", [{"key": ""}, {"max_size": 0}, {"on_invalid": "ignore"}, {"scheme": "x"}])
+@pytest.mark.parametrize(
+    "options", [{"key": ""}, {"max_size": -1}, {"on_invalid": "ignore"}, {"scheme": "x"}]
+)
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(options, eventbus_validate.Options)

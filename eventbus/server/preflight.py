@@ -1,0 +1,98 @@
+"""What the server needs of the machine, tried before it starts, with nothing left behind.
+
+What is so only at this moment is no finding: a port in use, most often by the server that runs already, or a
+store that another process has locked.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..config import Config
+from ..config.wording import quoted
+from ..errors import Finding
+from ..plan.backends import BUILT_IN, DEFAULT_STORE_PATH
+from ..store.sqlite_probe import problem
+from .tls import paths
+
+PRIVILEGED = 1024
+"""Below this port a process needs a right of its own to listen."""
+
+
+def preflight(config: Config) -> tuple[list[Finding], list[Finding]]:
+    """What would keep a server with this configuration from starting here, and what will soon be wrong."""
+    found, unsure = listening(config)
+    return [*store(config), *found], [*unsure, *certificate(config)]
+
+
+def store(config: Config) -> Iterator[Finding]:
+    """Whether the file of the embedded store can be opened."""
+    if config.store.type != BUILT_IN["store"]:
+        return
+    path = config.store.options.get("path", DEFAULT_STORE_PATH)
+    if isinstance(path, str) and path and (why := problem(Path(path))):
+        where = ("store", "path") if "path" in config.store.options else ("store",)
+        yield config.document.finding(where, f"the store {quoted(path)}: {why}")
+
+
+def listening(config: Config) -> tuple[list[Finding], list[Finding]]:
+    """Whether the server can listen at its addresses: one that works is enough."""
+    host, port = config.server.host, config.server.port
+
+    def finding(key: str, message: str, hint: str = "") -> Finding:
+        return config.document.finding(("server", key), message, hint)
+
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        hint = 'write an address of this machine, such as "127.0.0.1", or "0.0.0.0" for all of them'
+        message = f"{quoted(host)} is no host that can be found: {getattr(error, 'strerror', None) or error}"
+        if getattr(error, "errno", None) == socket.EAI_AGAIN:
+            return [], [finding("host", message, hint)]
+        return [finding("host", message, hint)], []
+    refused = [bind_error(family, address) for family, _, _, _, address in found]
+    if not refused or None in refused:
+        return [], []
+    if all(error is not None and error.errno == errno.EACCES for error in refused):
+        hint = "take a port from 1024 on behind a proxy, or give the process CAP_NET_BIND_SERVICE"
+        return [finding("port", f"this user may not listen on port {port}", hint)], []
+    hint = 'write one of this machine, or "0.0.0.0" for all of them'
+    return [finding("host", f"{quoted(host)} is no address of this machine", hint)], []
+
+
+def bind_error(family: int, address: Any) -> OSError | None:
+    """Why no socket can be bound there; None if one can, or if the port is only in use."""
+    host, port, *rest = address
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        try:
+            # Another port than the server's own, unless the number is the question: that one may be in use,
+            # and nobody who starts just now must find it taken by this.
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((host, port if 0 < port < PRIVILEGED else 0, *rest))
+        except OSError as error:
+            return None if error.errno == errno.EADDRINUSE else error
+    return None
+
+
+def certificate(config: Config) -> Iterator[Finding]:
+    """A warning where clients will not take the certificate, because it is over or has not begun."""
+    if not (files := paths(config)):
+        return
+    try:
+        # The one function of Python's that reads a certificate without a connection.
+        decoded: dict[str, Any] = ssl._ssl._test_decode_cert(str(files[0]))  # type: ignore[attr-defined]
+        begin = ssl.cert_time_to_seconds(decoded["notBefore"])
+        end = ssl.cert_time_to_seconds(decoded["notAfter"])
+    except (AttributeError, KeyError, OSError, ValueError):
+        return
+    where, hint = ("server", "tls", "cert"), "clients that check it refuse to connect"
+    if time.time() > end:
+        yield config.document.finding(where, f"the certificate is over since {decoded['notAfter']}", hint)
+    elif time.time() < begin:
+        yield config.document.finding(where, f"the certificate begins at {decoded['notBefore']}", hint)
