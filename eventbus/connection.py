@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .backlog import Backlog
@@ -29,6 +29,27 @@ def check_close(code: int, reason: str) -> None:
         raise ValueError(f"close code {code!r} can't be sent; use 1000, or 4000 to 4999 for your own")
     if len(reason.encode()) > MAX_REASON_BYTES:
         raise ValueError(f"the reason of a close frame is at most {MAX_REASON_BYTES} bytes long")
+
+
+class View(Collection[str]):
+    """What is in a set now, without a copy but to go through it: members may come and go meanwhile."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self, members: Collection[str]) -> None:
+        self._members = members
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._members
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._members))
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    def __repr__(self) -> str:
+        return repr(set(self._members))
 
 
 class ClientConnection:
@@ -101,7 +122,7 @@ class ClientConnection:
 
     @property
     def channels(self) -> Collection[str]:
-        return frozenset(self._channels or ())
+        return View(self._channels or ())
 
     @property
     def session(self) -> dict[str, Any]:

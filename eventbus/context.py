@@ -26,7 +26,6 @@ Middleware: TypeAlias = "Callable[[Context, Next], Awaitable[Context]]"
 Data: TypeAlias = str | bytes
 """A str leaves as a text frame, bytes as a binary one."""
 
-
 UNPARSED: Any = object()
 
 
@@ -96,13 +95,17 @@ class Request(msgspec.Struct, eq=False):
         Raises ValueError where it is none, or nested deeper than the socket's `max_json_depth`.
         """
         if self._json is UNPARSED:
-            if self.handshake.nesting is not None:
-                self.handshake.nesting.check(self.data)
+            self.check_nesting()
             try:
                 self._json = decode_json(self.data)
             except RecursionError:
                 raise ValueError("the JSON is nested too deeply") from None
         return self._json
+
+    def check_nesting(self) -> None:
+        """Raise ValueError for JSON that is too deep for `json()`: for links that parse or pass on `data`."""
+        if self._json is UNPARSED and self.handshake.nesting is not None:
+            self.handshake.nesting.check(self.data)
 
     @property
     def path(self) -> str:

@@ -203,3 +203,28 @@ async def test_without_a_limit_json_that_is_nested_too_deeply_is_a_value_error(
     async with session.ws_connect("/public") as client:
         await client.send_str("[" * 100_000)
         assert "nested too deeply" in await client.receive_str(timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"), [('{"a":[{}]}', True), ('{"a":[{"b":[]}]}', False), ("[" * 900, False)]
+)
+async def test_a_link_that_passes_json_on_can_ask_how_deep_it_is(
+    bus: EventBus, public: BusSocket, serve: Serve, text: str, fits: bool
+) -> None:
+    public.options = dataclasses.replace(public.options, max_json_depth=3)
+
+    @public.on("message")
+    async def ask(ctx: Context, call_next: Next) -> Context:
+        try:
+            ctx.request.check_nesting()
+            ctx.connection.send("fits")
+        except ValueError as error:
+            ctx.connection.send(str(error))
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    async with session.ws_connect("/public") as client:
+        await client.send_str(text)
+        said = await client.receive_str(timeout=10)
+    assert said == ("fits" if fits else "the JSON is nested more than 3 levels deep")
+    assert bus.gate.refused == ({} if fits else {"json_depth": 1})

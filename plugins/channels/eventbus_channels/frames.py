@@ -60,6 +60,11 @@ def parse(request: Request) -> Frame:
     if request.is_binary:
         raise BadFrame("bad_frame", "frames are JSON in text frames, not binary")
     try:
+        # What is in `data` goes on unread, and whoever gets it must be able to read it.
+        request.check_nesting()
+    except ValueError:
+        raise BadFrame("bad_json", "this is nested too deeply") from None
+    try:
         frame = decode(request.data)
     except msgspec.ValidationError:
         raise BadFrame("bad_frame", "a frame is a JSON object") from None

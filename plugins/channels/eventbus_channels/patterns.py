@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 
 from eventbus import Identity, covers, is_pattern
 
 ID = "{id}"
+CLAIMS = 256
+"""Lists of patterns of identities that are kept taken apart."""
 
 
 def check_pattern(pattern: str) -> None:
@@ -55,7 +58,20 @@ def allowed(patterns: tuple[str, ...] | None, name: str) -> bool:
 
     Here no part of a pattern stands for the connection's id: an identity is of a user, not of a connection.
     """
-    return patterns is None or any(safely_covers(pattern, name) for pattern in patterns)
+    if patterns is None:
+        return True
+    names, others = taken_apart(patterns)
+    return name in names or any(safely_covers(pattern, name) for pattern in others)
+
+
+@functools.lru_cache(CLAIMS)
+def taken_apart(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """The exact names among the patterns, which cover themselves alone, and the rest.
+
+    A token may list thousands of channels, and each message asks.
+    """
+    others = tuple(pattern for pattern in patterns if is_pattern(pattern))
+    return frozenset(patterns).difference(others), others
 
 
 def safely_covers(pattern: str, name: str) -> bool:

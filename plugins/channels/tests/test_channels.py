@@ -384,3 +384,43 @@ async def test_a_limit_of_the_socket_is_an_answer() -> None:
         assert await ask(client, type="subscribe", channel="a") == [{"type": "ack"}]
         [answer] = await ask(client, type="subscribe", channel="b")
         assert answer["code"] == "limit_reached"
+
+
+@pytest.mark.parametrize(("levels", "passes"), [(127, True), (128, False), (900, False), (100_000, False)])
+async def test_what_is_passed_on_is_no_deeper_than_what_is_read(levels: int, passes: bool) -> None:
+    async with Harness(eventbus_channels) as harness:
+        ada, bob = await harness.connect(), await harness.connect()
+        await ask(bob, type="subscribe", channel="news")
+        bob.take()
+        # The frame is one level more.
+        await ada.send(f'{{"type":"publish","channel":"news","data":{"[" * levels}{"]" * levels}}}')
+        [answer] = ada.take_json()
+        assert answer.get("code") == (None if passes else "bad_json")
+        assert len(bob.take()) == passes
+        assert harness.bus.gate.refused["json_depth"] == (not passes)
+        # Brackets in a text are none.
+        assert await ask(ada, type="publish", channel="news", data="[" * 1000) == [{"type": "ack"}]
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [
+        '"a\\u0000b"',
+        '"a\\nb"',
+        '"\\ud800"',
+        '"\\udfff"',
+        '"\\u202ea"',
+        f'"{"ä" * 129}"',
+        "1",
+        '["a"]',
+        "1" * 5_000,
+    ],
+)
+async def test_names_that_no_channel_can_have_are_answered(channel: str) -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        for kind in ("subscribe", "unsubscribe", "publish"):
+            await client.send(f'{{"type":"{kind}","channel":{channel},"data":1}}')
+            [answer] = client.take_json()
+            assert answer["code"] in ("bad_channel", "bad_frame", "bad_json")
+        assert await ask(client, type="ping") == [{"type": "ack"}]

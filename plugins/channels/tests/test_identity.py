@@ -114,3 +114,20 @@ def test_an_identity_allows_a_name_as_one_of_its_patterns_covers_it(patterns: li
 
     assert allowed(tuple(patterns), name) == any(map(covered, patterns))
     assert allowed(None, name)
+
+
+async def test_a_token_may_list_thousands_of_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+
+    def counting(pattern: str, name: str) -> bool:
+        compared.append(pattern)
+        return covers(pattern, name)
+
+    monkeypatch.setattr("eventbus_channels.patterns.covers", counting)
+    names = (*(f"room.{number}" for number in range(5_000)), "news.*")
+    async with harness(Login(read=names, write=names)) as bus:
+        client = await bus.connect()
+        assert await answer(client, "subscribe", "room.4999") == "ack"
+        assert await answer(client, "publish", "room.5000") == "forbidden"
+        assert await answer(client, "publish", "news.a") == "ack"
+    assert len(compared) < 20
