@@ -15,6 +15,7 @@ from ..bus import CoreBus
 from ..channels import Channels
 from ..config import HealthConfig, Secret
 from ..store.protocol import Store
+from .attempts import Attempts
 from .endpoint import serve_socket
 from .health import Health
 from .lag import Lag
@@ -70,6 +71,7 @@ class EventBus(CoreBus):
         self.watchdog = Watchdog(self.lag)
         self.blocking = self.watchdog.blocking
         """How often and for how long the event loop was blocked, by plugin and place."""
+        self.attempts = Attempts()
         self.pages: dict[str, Handler] = {}
         """What is served at a path that no socket has."""
         self.admin_pages: dict[str, Handler] = {}
@@ -87,7 +89,7 @@ class EventBus(CoreBus):
 
     def serve_pages(self, health: HealthConfig | None, status: bool) -> None:
         """Serve these, and the built-in page if it is wanted, and nothing else."""
-        pages: dict[str, Handler] = {"/": page(self)} if self.serve_page else {}
+        pages: dict[str, Handler] = {"/": page(self, self.attempts)} if self.serve_page else {}
         admin: dict[str, Handler] = {}
         if health is not None:
             self.health.timeout = health.timeout
@@ -120,7 +122,10 @@ class EventBus(CoreBus):
             raise web.HTTPMethodNotAllowed(request.method, [hdrs.METH_GET])
         if self.base_url is None:
             self.base_url = local_url(request)
-        return await serve_socket(self, socket, request)
+        answer = await serve_socket(self, socket, request)
+        if answer.status >= 400 and self.serve_page:
+            self.attempts.note(request, answer)
+        return answer
 
     async def _life(self, app: web.Application) -> AsyncIterator[None]:
         self.lag.start()

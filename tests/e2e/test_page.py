@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import sys
+import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
@@ -213,7 +218,7 @@ async def test_the_page_loads_without_a_complaint_of_the_browser(browser: Browse
     assert await page.locator("#socket option").all_text_contents() == ["public (/public)"]
 
 
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("width", [320, 390, 1280])
 async def test_the_page_fits_and_every_field_has_a_name(
     browser: BrowserContext, url: str, width: int
 ) -> None:
@@ -237,3 +242,163 @@ async def test_text_stands_out_from_its_background(browser: BrowserContext, url:
     ratios = await page.evaluate(CONTRASTS)
     assert len(ratios) > 10
     assert {text: ratio for text, ratio in ratios if ratio < 4.5} == {}
+
+
+SECRET = "a secret of this test, long enough for HS256"
+
+WITH_TOKENS = f"""
+[sockets.public]
+path = "/public"
+subprotocols = ["chat", "eventbus.jwt"]
+connect    = ["origin", "jwt"]
+message    = ["jwt", "channels"]
+disconnect = ["jwt"]
+
+[sockets.query]
+connect    = ["jwt"]
+message    = ["jwt", {{ use = "channels" }}]
+disconnect = ["jwt"]
+
+[plugins.jwt]
+algorithms = ["HS256"]
+secret = "{SECRET}"
+from = ["subprotocol", "query"]
+"""
+
+
+@pytest.fixture
+def guarded(start: Any, tmp_path: Path) -> str:
+    """The page of a server that wants tokens."""
+    config = tmp_path / "tokens.toml"
+    config.write_text(WITH_TOKENS)
+    return f"{start([sys.executable, '-m', 'eventbus', 'serve', config, '--port', '0'], tmp_path).url}/"
+
+
+def token() -> str:
+    """A token that is good."""
+    return jwt.encode({"sub": "ada", "exp": int(time.time()) + 3600}, SECRET, "HS256")
+
+
+async def state(page: Page) -> str:
+    """What the page says after an attempt to connect."""
+    await page.click("#connect")
+    await expect(page.locator("#state")).to_have_attribute("data-state", "failed")
+    await expect(page.locator("#hint")).not_to_be_empty()
+    return await page.locator("#state").inner_text()
+
+
+async def test_a_token_goes_into_a_subprotocol_or_the_query(browser: BrowserContext, guarded: str) -> None:
+    page = await browser.new_page()
+    await page.goto(guarded)
+    places = page.locator("#token-place option")
+    assert await places.all_text_contents() == [
+        "subprotocol eventbus.jwt",
+        "subprotocol chat",
+        "query ?token=",
+    ]
+    await page.fill("#token", token())
+    await page.click("#connect")
+    await expect(page.locator("#state")).to_have_attribute("data-state", "open")
+    await page.click("#disconnect")
+    await expect(page.locator("#state")).to_have_attribute("data-state", "closed")
+
+    await page.select_option("#socket", "/query")
+    assert await places.all_text_contents() == ["query ?token="]
+    await page.click("#connect")
+    await expect(page.locator("#state")).to_have_attribute("data-state", "open")
+    assert token() not in await page.locator("main").inner_text()
+
+
+async def test_the_status_of_a_refusal_and_what_it_means_are_shown(
+    browser: BrowserContext, guarded: str
+) -> None:
+    page = await browser.new_page()
+    await page.goto(guarded)
+    assert (await state(page)).startswith("refused with status 401")
+    await page.fill("#token", "not.a.token")
+    assert (await state(page)).startswith("refused with status 401")
+    await expect(page.locator("#hint")).to_contain_text("token")
+    await expect(page.locator("#log")).to_contain_text("refused with status 401")
+    await page.fill("#token", "no subprotocol, as it has spaces")
+    await page.click("#connect")
+    await expect(page.locator("#state")).to_have_text("this token can't be sent as a subprotocol")
+    await page.fill("#token", token())
+    await page.click("#connect")
+    await expect(page.locator("#state")).to_have_attribute("data-state", "open")
+    await expect(page.locator("#hint")).to_be_empty()
+
+
+async def test_a_page_of_another_site_is_told_of_the_403(browser: BrowserContext, url: str) -> None:
+    page = await browser.new_page()
+    await page.goto(url)
+    # Its handshakes go to the other name, as they would from a page of another site.
+    own = url.replace("http:", "ws:")
+    await page.evaluate(
+        """address => {
+            const Real = WebSocket;
+            window.WebSocket = class extends Real {
+                constructor(url, ...rest) { super(url.replace(/^ws:..[^/]*[/]/, address), ...rest); }
+            };
+            window.WebSocket.OPEN = Real.OPEN;
+        }""",
+        own.replace("127.0.0.1", "localhost"),
+    )
+    assert (await state(page)).startswith("refused with status 403")
+    await expect(page.locator("#hint")).to_contain_text("origin")
+
+
+async def test_a_server_that_is_gone_is_not_blamed_for_a_status(
+    browser: BrowserContext, url: str, server: Any
+) -> None:
+    page = await browser.new_page()
+    await page.goto(url)
+    assert await asyncio.to_thread(server.stop) == 0
+    assert (await state(page)).startswith("closed with code 1006")
+    await expect(page.locator("#hint")).to_contain_text("may not be reached")
+
+
+async def test_on_a_phone_every_field_has_a_line_of_its_own(browser: BrowserContext, guarded: str) -> None:
+    page = await browser.new_page()
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(guarded)
+    boxes = await page.eval_on_selector_all(
+        "form input, form select, form textarea, form button",
+        "all => all.map(one => one.getBoundingClientRect()).map(box => [box.left, box.width, box.height])",
+    )
+    assert len(boxes) > 10
+    assert {round(left) for left, _, _ in boxes} == {round(boxes[0][0])}
+    assert {round(width) for _, width, _ in boxes} == {round(boxes[0][1])}
+    # WCAG 2.2, success criterion 2.5.5: what is touched is 44 pixels high.
+    assert min(height for _, _, height in boxes) >= 44
+
+
+async def test_everything_can_be_done_from_the_keyboard(browser: BrowserContext, url: str) -> None:
+    page = await browser.new_page()
+    await page.goto(url)
+    await page.focus("#query")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#state")).to_have_attribute("data-state", "open")
+    reached = []
+    for _ in range(12):
+        await page.keyboard.press("Tab")
+        reached.append(await page.evaluate("document.activeElement.id"))
+    wanted = ["disconnect", "channel", "subscribe", "unsubscribe", "publish-channel", "data", "publish"]
+    assert [each for each in reached if each in wanted] == wanted
+    await page.focus("#channel")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#channels")).to_have_text("news")
+
+
+async def test_no_script_but_the_page_s_own_may_run(browser: BrowserContext, url: str) -> None:
+    page = await browser.new_page()
+    answer = await page.goto(url)
+    assert answer is not None
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    await page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "document.title = 'pwned'";
+            document.body.append(script);
+        }"""
+    )
+    assert await page.title() == "eventbus"
