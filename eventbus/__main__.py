@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # Python puts the working directory first on the path. Behind all else a `json.py` there does no harm.
+    sys.path.append(sys.path.pop(0))
+
 from .startup import open_standard_streams
 
 

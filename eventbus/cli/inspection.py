@@ -15,13 +15,14 @@ from ..config import find_config, find_config_or_default, json_schema
 from ..config.options import options_shape
 from ..errors import ConfigError, EventBusError, Finding, PluginBroken, RegistrationError
 from ..events import EventType
-from ..host import Host, installed, load_entry_point
+from ..host import Host, installed, leave_what_hangs, load_entry_point
 from ..server.configured import configured, in_order, read
 from ..server.preflight import preflight
 
 
 def check(arguments: argparse.Namespace) -> int:
     """Print every finding; 0 when there is none, else 2."""
+    leave_what_hangs()
     path = Path(arguments.config or "")
     findings: list[Finding] = []
     warnings: list[Finding] = []
@@ -74,6 +75,7 @@ def counted(number: int, what: str) -> str:
 
 def chains(arguments: argparse.Namespace) -> int:
     """Print the chains that `serve` would run, in their order; raises ConfigError for findings."""
+    leave_what_hangs()
     path = find_config_or_default(arguments.config, os.environ, Path.cwd())
     config, made, findings = read(path)
     if findings:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..config import BUILT_IN, find_config_or_default
 from ..errors import ConfigError
+from ..host import leave_what_hangs
 from ..logs import Streams
 from ..server.configured import configured, read, warn
 from ..server.reloader import Reloader
@@ -33,6 +34,7 @@ def serve(arguments: argparse.Namespace) -> int:
 
 def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
     """The same, with streams that nobody waits for."""
+    leave_what_hangs()
     path = find_config_or_default(arguments.config, os.environ, Path.cwd())
     config, made, findings = read(path)
     if findings:

@@ -31,11 +31,11 @@ class Document:
     file: Path
     data: dict[str, Any] = dataclasses.field(repr=False)
     text: str = dataclasses.field(default="", repr=False, compare=False)
+    folder: Path = dataclasses.field(init=False, repr=False, compare=False)
+    """The folder that relative paths in the document start from; it stays when a plugin changes another."""
 
-    @property
-    def folder(self) -> Path:
-        """The folder that relative paths in the document start from."""
-        return self.file.absolute().parent
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", self.file.absolute().parent)
 
     @cached_property
     def positions(self) -> dict[KeyPath, tuple[int, int]]:

@@ -1,7 +1,27 @@
-"""Finds, loads and holds plugins. The only room that talks to pluggy's manager."""
+"""Finds, loads and holds plugins and the application's modules. Only this room talks to pluggy's manager."""
 
+from .application import application
+from .deadline import leave_what_hangs, run_within, serving
 from .discovery import Installed, installed
 from .host import Host, Plugin
 from .importing import load_attribute, load_entry_point
+from .renewal import Renewal, changed
+from .shadows import problems
+from .sources import source_files
 
-__all__ = ["Host", "Installed", "Plugin", "installed", "load_attribute", "load_entry_point"]
+__all__ = [
+    "Host",
+    "Installed",
+    "Plugin",
+    "Renewal",
+    "application",
+    "changed",
+    "installed",
+    "leave_what_hangs",
+    "load_attribute",
+    "load_entry_point",
+    "problems",
+    "run_within",
+    "serving",
+    "source_files",
+]

@@ -25,6 +25,6 @@ def bundled(group: str) -> list[importlib.metadata.EntryPoint]:
 def own_version() -> str:
     """The version of the server's distribution, empty where it isn't installed."""
     try:
-        return importlib.metadata.version(DISTRIBUTION)
-    except importlib.metadata.PackageNotFoundError:
+        return importlib.metadata.version(DISTRIBUTION) or ""
+    except Exception:  # not installed, or a damaged distribution
         return ""

@@ -26,6 +26,7 @@ def plan(config: Config, host: Host) -> tuple[Plan, list[Finding]]:
 
     Imports the plugins that the configuration names, and nothing else.
     """
+    host.timeout = config.server.import_timeout
     planner = Planner(config.document, host)
     available = installed()
     active: dict[str, KeyPath] = {name: ("plugins", name) for name in config.plugins}

@@ -9,10 +9,11 @@ from ..config import Config, LinkConfig, SocketConfig
 from ..config.positions import KeyPath
 from ..errors import PluginBroken
 from ..events import EventType
-from ..host import Installed, load_attribute
+from ..host import Installed, application, load_attribute, problems
 from ..sockets import Chains
+from .middleware import middleware_problem
 from .placement import Kept, Place, asked, hold, hold_together, wants_options
-from .planner import Planner, middleware_problem
+from .planner import Planner
 
 
 def socket_chains(
@@ -113,6 +114,10 @@ def local_link(planner: Planner, config: Config, entry: LinkConfig) -> list[Link
             raise PluginBroken(entry.use, f"it is {problem}")
         if entry.options:
             raise PluginBroken(entry.use, "it takes no options; only plugins do")
+        for problem in problems(application):
+            # One module may be imported for several references; it is wrong once.
+            if planner.failed.setdefault(problem, entry.use) == entry.use:
+                planner.report(entry.path, f"middleware {entry.use!r} can't be used: {problem}")
     except PluginBroken as error:
         planner.failed[entry.use] = str(error)
         planner.report(entry.path, f"middleware {entry.use!r} can't be used: {error}")

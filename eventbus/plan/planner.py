@@ -14,6 +14,7 @@ from ..config.positions import KeyPath
 from ..errors import Finding, PluginBroken
 from ..events import EventType
 from ..host import Host, Installed, Plugin, load_entry_point
+from .middleware import middleware_problem
 from .model import Bound, Observers
 
 
@@ -131,21 +132,6 @@ class Planner:
                 except PluginBroken as error:
                     self.report(("plugins", plugin.name), f"plugin {plugin.name!r}: {error}")
         return tuple(found)
-
-
-def middleware_problem(value: Any) -> str:
-    """What is wrong with a middleware, or an empty string."""
-    if not callable(value) or isinstance(value, type):
-        return f"{type(value).__name__}, which is no middleware: return an `async def (ctx, call_next)`"
-    if inspect.isfunction(value) and not inspect.iscoroutinefunction(value):
-        return "a sync function; a middleware is an `async def (ctx, call_next)`"
-    try:
-        inspect.signature(value).bind(None, None)
-    except TypeError:
-        return "a function that does not take (ctx, call_next)"
-    except ValueError:
-        return ""
-    return ""
 
 
 def observer_problem(value: Any) -> str:

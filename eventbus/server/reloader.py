@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import logging
-import sys
 from pathlib import Path
-from types import ModuleType
 
 from ..config import Config
 from ..errors import ConfigError, Finding, PluginError
-from ..host import installed
+from ..host import Renewal, application, changed
 from ..plan import Plan
 from .application import EventBus
-from .configured import make_sockets, read, swap, warn
+from .configured import make_sockets, swap, warn
+from .reading import read_here
 from .tls import load_tls, paths
 from .trial import Trial
+from .variables import Variables
 
 logger = logging.getLogger("eventbus")
 
@@ -26,17 +25,26 @@ class Reloader:
 
     def __init__(self, bus: EventBus, path: Path, config: Config, made: Plan) -> None:
         self.bus = bus
-        self.path = path
+        self.path = path.absolute()
         self.config = config
         self.made = made
         self._turn = asyncio.Lock()
+        self._variables: Variables = {}
         self._trial: Trial | None = None
         self._rolling_back: asyncio.Task[None] | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files that a reload reads, but for the application's own modules."""
+        """The files that every reload reads."""
         return (self.path, *paths(self.config))
+
+    def is_outdated(self) -> bool:
+        """Whether the configuration or a module differs from what runs. Reads the files."""
+        try:
+            content = self.path.read_bytes()
+        except OSError:
+            return True
+        return content != self.config.document.text.encode() or bool(changed(application))
 
     async def reload(self) -> None:
         """Read the file again and run it. Raises ConfigError with the findings; then nothing has changed.
@@ -45,16 +53,17 @@ class Reloader:
         """
         async with self._turn:
             before = self.config, self.made
-            modules = forget_modules(self.config.folder)
+            modules = Renewal()
             try:
-                config, made, findings = await asyncio.to_thread(read, self.path)
+                (config, made, findings), variables = await read_here(self.path, self._variables)
                 findings += restart_needed(self.config, config)
                 findings += routes_changed(self.made, made, config)
                 if findings:
                     raise ConfigError(findings)
                 await self._use(config, made)
+                self._variables = variables
             except BaseException:
-                sys.modules.update(modules)
+                modules.put_back()
                 raise
 
             def failed(why: str) -> None:
@@ -86,7 +95,7 @@ class Reloader:
         await lifespans.stop(keep=lifespans.wanted)
 
     async def _roll_back(
-        self, failed: Config, config: Config, made: Plan, modules: dict[str, ModuleType], why: str
+        self, failed: Config, config: Config, made: Plan, modules: Renewal, why: str
     ) -> None:
         """Run again what ran before the reload that failed, unless that has been reloaded meanwhile."""
         async with self._turn:
@@ -100,28 +109,8 @@ class Reloader:
             except Exception:
                 logger.exception("the reload can't be rolled back, though %s", why)
                 return
-            sys.modules.update(modules)
+            modules.put_back()
             logger.error("the reload is rolled back: %s; the file still says what failed", why)
-
-
-def forget_modules(folder: Path) -> dict[str, ModuleType]:
-    """Take the application's own modules, those beside the configuration, out of the import system.
-
-    Returns them, so that they can be put back. Installed packages stay: they don't change under a server.
-    """
-    root = folder.resolve()
-    importlib.invalidate_caches()
-    kept = {each.entry_point.module.partition(".")[0] for each in installed().values()}
-    kept |= {"eventbus", "__main__"}
-    stale = {}
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not file or name.partition(".")[0] in kept:
-            continue
-        path = Path(file)
-        if path.is_relative_to(root) and "site-packages" not in path.parts:
-            stale[name] = sys.modules.pop(name)
-    return stale
 
 
 def restart_needed(old: Config, new: Config) -> list[Finding]:

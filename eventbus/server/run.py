@@ -7,21 +7,19 @@ import logging
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from aiohttp import web
 
 from ..errors import ConfigError
+from ..host import serving
 from .application import EventBus
 from .http import Runner
 from .port import last_call, listen
 from .reloader import Reloader
 from .systemd import Notifier, notifier
+from .watching import watch_files
 
 logger = logging.getLogger("eventbus")
-
-WATCH_INTERVAL = 0.5
-"""Seconds between two looks at the configuration file with `--reload`."""
 
 STOP_RESERVE = 10.0
 """Seconds that the end may take beyond what the configuration gives it."""
@@ -63,6 +61,7 @@ async def serve(
     manager = notifier(os.environ)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    serving.set(True)
     try:
         await runner.setup()
         await listen(bus, runner, host, port)
@@ -136,26 +135,3 @@ async def reload_on_request(
             logger.info("reloaded (%s)", why)
             status = "reloaded"
         manager.ready(status)
-
-
-async def watch_files(reloader: Reloader, request: Callable[[str], Awaitable[None]]) -> None:
-    """Ask for a reload when the configuration, the certificate or a Python file beside it has changed."""
-    seen = await asyncio.to_thread(stamps, reloader.files)
-    while True:
-        await asyncio.sleep(WATCH_INTERVAL)
-        now = await asyncio.to_thread(stamps, reloader.files)
-        if now != seen:
-            seen = now
-            await request("a file changed")
-
-
-def stamps(files: tuple[Path, ...]) -> dict[Path, tuple[int, int]]:
-    """Time and size of the files that a reload reads."""
-    found = {}
-    for file in (*files, *files[0].parent.glob("*.py")):
-        try:
-            status = file.stat()
-        except OSError:
-            continue
-        found[file] = (status.st_mtime_ns, status.st_size)
-    return found

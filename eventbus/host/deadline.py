@@ -1,0 +1,199 @@
+"""Code of plugins and applications, run where the server runs, but not for longer than allowed.
+
+It runs in the thread that asks: an object of sqlite3, a signal handler or a decimal context that a module
+makes at its import belongs to the thread of that import, and handlers run in the main thread. So what hangs
+is interrupted rather than left behind: a thread looks on, and has the main thread raise.
+"""
+
+from __future__ import annotations
+
+import _thread
+import logging
+import os
+import signal
+import sys
+import sysconfig
+import threading
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import FrameType
+from typing import TypeVar
+
+from ..description import describe, frames
+from ..errors import PluginBroken
+
+T = TypeVar("T")
+
+logger = logging.getLogger("eventbus")
+
+STANDARD_LIBRARY = sysconfig.get_path("stdlib")
+
+INTERRUPT = getattr(signal, "SIGURG", None)
+"""Wakes the main thread where it waits. By default it is ignored, so one that comes late does nothing."""
+
+PAUSE = 0.1
+"""Seconds between two interrupts of code that swallows them."""
+
+INTERRUPTS = 50
+"""How many there are before the code counts as one that can't be interrupted."""
+
+ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Signals whose handler may raise while the code runs: that is not the fault of the code."""
+
+serving: ContextVar[bool] = ContextVar("serving", default=False)
+"""Whether a server runs in this thread already: then signals are the business of its loop."""
+
+
+def stay(message: str) -> None:
+    """Say what can't be interrupted, and wait on."""
+    logger.error("%s", message)
+
+
+give_up: Callable[[str], None] = stay
+"""What is done about code that can't be interrupted, by a thread beside it; not while a server runs."""
+
+
+def leave(message: str) -> None:
+    """Say what can't be interrupted and end the process: for commands, which could only hang."""
+    os.write(2, f"eventbus: {message}\n".encode(errors="backslashreplace"))
+    os._exit(2)
+
+
+def leave_what_hangs() -> None:
+    """End the process rather than wait for code that can't be interrupted. For the command line."""
+    global give_up
+    give_up = leave
+
+
+class Hangs(BaseException):
+    """Raised within code that takes too long. No Exception, because code catches those and goes on."""
+
+
+class Watch:
+    """Looks at how long code of the main thread takes. In any other thread it looks at nothing."""
+
+    def __init__(self, what: str, timeout: float) -> None:
+        self.what = what
+        self.timeout = timeout
+        self.hung = False
+        self.where = ""
+        self.signalled = False
+        """Whether a signal came whose handler may have raised."""
+        self._armed = False
+        self._ended = threading.Event()
+        self._before: dict[int, signal.Handlers | Callable[[int, FrameType | None], object]] = {}
+        self._ours: dict[int, Callable[[int, FrameType | None], object]] = {}
+
+    def start(self) -> None:
+        """Look on from now."""
+        if INTERRUPT is None or threading.current_thread() is not threading.main_thread():
+            return
+        self._handle(INTERRUPT, self._interrupted)
+        if not serving.get():
+            for number in (getattr(signal, name) for name in ENDING):
+                before = signal.getsignal(number)
+                if callable(before):
+                    self._handle(number, self._noting(before))
+        self._armed = True
+        give_up_now = stay if serving.get() else give_up
+        _thread.start_new_thread(self._look, (threading.get_ident(), give_up_now))
+
+    def disarm(self) -> None:
+        """Raise nothing more."""
+        self._armed = False
+
+    def stop(self) -> None:
+        """It is over; signals are handled as before, but where the code itself has set a handler."""
+        self._armed = False
+        self._ended.set()
+        for number, ours in self._ours.items():
+            if signal.getsignal(number) is ours:
+                signal.signal(number, self._before[number])
+
+    def _handle(self, number: int, handler: Callable[[int, FrameType | None], object]) -> None:
+        before = signal.getsignal(number)
+        self._before[number] = signal.SIG_DFL if before is None else before  # type: ignore[assignment]
+        self._ours[number] = handler
+        signal.signal(number, handler)
+
+    def _noting(
+        self, before: Callable[[int, FrameType | None], object]
+    ) -> Callable[[int, FrameType | None], object]:
+        def note(number: int, frame: FrameType | None) -> object:
+            self.signalled = True
+            return before(number, frame)
+
+        return note
+
+    def _interrupted(self, _: int, frame: FrameType | None) -> None:
+        if not self._armed:
+            return
+        if not self.hung:
+            self.hung = True
+            self.where = place_of(frame)
+        raise Hangs
+
+    def _look(self, thread: int, give_up_now: Callable[[str], None]) -> None:
+        if self._ended.wait(self.timeout):
+            return
+        assert INTERRUPT is not None
+        for _ in range(INTERRUPTS):
+            signal.pthread_kill(thread, INTERRUPT)
+            if self._ended.wait(PAUSE):
+                return
+        where = place_of(sys._current_frames().get(thread))
+        give_up_now(f"{self.what} hangs for {self.timeout:g} s{where}, and can't be interrupted")
+        while not self._ended.wait(1):
+            signal.pthread_kill(thread, INTERRUPT)
+
+
+def run_within(name: str, what: str, call: Callable[[], T], timeout: float, failed: str = "failed:") -> T:
+    """What `call` returns. Raises PluginBroken for whatever it raises, and after `timeout` seconds.
+
+    `what` begins the message, such as "its import", and `failed` goes between it and what was raised. What
+    the handler of a signal raises meanwhile is raised as it is. The deadline holds in the main thread alone,
+    and only for code that lets other threads run.
+    """
+    watch = Watch(f"{name}: {what}", timeout)
+    try:
+        watch.start()
+        try:
+            value = call()
+        finally:
+            watch.disarm()
+    except BaseException as error:
+        watch.stop()
+        if watch.hung:
+            raise PluginBroken(name, hang(watch, what)) from None
+        if watch.signalled and not isinstance(error, Exception):
+            raise
+        raise PluginBroken(name, f"{what} {failed} {with_place(error)}") from error
+    watch.stop()
+    if watch.hung:  # the code has swallowed the interrupt, and ended after all
+        raise PluginBroken(name, hang(watch, what))
+    return value
+
+
+def hang(watch: Watch, what: str) -> str:
+    """What is said of code that was interrupted."""
+    return f"{what} hangs for {watch.timeout:g} s{watch.where}"
+
+
+def place_of(frame: FrameType | None) -> str:
+    """The file and line that running code is at."""
+    while frame is not None and not authored(frame.f_code.co_filename):
+        frame = frame.f_back
+    return f", at {frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+
+
+def authored(file: str) -> bool:
+    """Whether a file is neither frozen, nor of this room, nor of Python's own library."""
+    own = file.startswith(STANDARD_LIBRARY) and "site-packages" not in file and "dist-packages" not in file
+    return not (own or file.startswith("<frozen") or os.path.dirname(file) == os.path.dirname(__file__))
+
+
+def with_place(error: BaseException) -> str:
+    """The exception in one line, with the last place outside Python's own library."""
+    files = [(entry.tb_frame.f_code.co_filename, entry.tb_lineno) for entry in frames(error)]
+    places = [f"{file}:{line}" for file, line in files if authored(file)]
+    return f"{describe(error)} (at {places[-1]})" if places else describe(error)

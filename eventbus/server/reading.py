@@ -1,0 +1,56 @@
+"""Reads a configuration in the thread of the loop, where the handlers of what it imports will run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import dataclasses
+from functools import partial
+from pathlib import Path
+
+from ..config import Config
+from ..errors import Finding
+from ..host import serving
+from ..plan import Plan
+from .configured import read
+from .variables import Variables, changes_of, with_variables
+
+Read = tuple[Config, Plan, list[Finding]]
+
+
+async def read_here(path: Path, variables: Variables) -> tuple[Read, Variables]:
+    """`read`, for a server that runs. Meanwhile the loop stands still.
+
+    How long is bounded by `[server] import_timeout` for each import and each hook. What is imported finds no
+    running loop, as at the start of the server, so that it may even use `asyncio.run`. Raises what `read`
+    raises. `variables` are what reloads have set before; those with what this one sets come back.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[tuple[Read, Variables]] = loop.create_future()
+
+    def work() -> tuple[Read, Variables]:
+        changed: Variables = {}
+        config, plan, findings = changes_of(partial(read, path), changed)
+        merged = variables | changed if changed else variables
+        plan = dataclasses.replace(plan, chains=with_variables(plan.chains, merged))
+        return (config, plan, findings), merged
+
+    def run() -> None:
+        serving.set(True)
+        asyncio._set_running_loop(None)
+        try:
+            result = work()
+        except BaseException as error:
+            asyncio._set_running_loop(loop)
+            if not isinstance(error, Exception):
+                raise
+            if not done.cancelled():
+                done.set_exception(error)
+        else:
+            asyncio._set_running_loop(loop)
+            if not done.cancelled():
+                done.set_result(result)
+
+    # A callback rather than this task: another loop could not run within a task.
+    loop.call_soon(run, context=contextvars.copy_context())
+    return await done

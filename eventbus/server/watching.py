@@ -1,0 +1,95 @@
+"""Notices changes of the files that a reload would read, for `--reload`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..config import Config
+from ..host import source_files
+from .reloader import Reloader
+
+INTERVAL = 0.5
+"""Seconds between two looks at the files."""
+
+LONGEST = 1024
+"""Characters of an option that may be the path of a file."""
+
+Stamp = tuple[int, int, int, int]
+"""What differs when a file was written, or another one or another link has taken its place."""
+
+
+async def watch_files(reloader: Reloader, request: Callable[[str], Awaitable[None]]) -> None:
+    """Ask for a reload when something that it reads has changed."""
+    seen = await asyncio.to_thread(stamps, reloader)
+    if await asyncio.to_thread(reloader.is_outdated):
+        # Something was saved after it was read and before the first look.
+        await request("a file changed")
+    while True:
+        await asyncio.sleep(INTERVAL)
+        now = await asyncio.to_thread(stamps, reloader)
+        changed = {path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path)}
+        seen = now
+        if changed and not changed <= await asyncio.to_thread(written_here):
+            await request("a file changed")
+
+
+def stamps(reloader: Reloader) -> dict[str, Stamp]:
+    """The files that a reload reads, as they are now."""
+    paths = {str(path) for path in reloader.files} | source_files() | set(named_files(reloader.config))
+    found = {}
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            continue
+        if stat.S_ISREG(status.st_mode):
+            found[path] = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
+    return found
+
+
+def named_files(config: Config) -> Iterator[str]:
+    """What may be the path of a file in the options of plugins and links, and the files of secrets."""
+    data = config.document.data
+    for text in texts(data, file=True):
+        yield str(config.folder / text)
+    # A plugin starts at the working directory or at the configuration.
+    for text in texts([data.get("plugins"), data.get("sockets")]):
+        if text and len(text) <= LONGEST and text.isprintable():
+            yield os.path.abspath(text)
+            yield str(config.folder / text)
+
+
+def texts(value: Any, file: bool = False) -> Iterator[str]:
+    """Every text in tables and arrays; with `file` those of references to a secret in a file."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not file or key == "file" or not isinstance(item, str):
+                yield from texts(item, file)
+    elif isinstance(value, list):
+        for item in value:
+            if not file or not isinstance(item, str):
+                yield from texts(item, file)
+    elif isinstance(value, str):
+        yield value
+
+
+def written_here() -> set[str]:
+    """The files that this process has open to write: a log, a database. Empty where that can't be seen."""
+    found: set[str] = set()
+    try:
+        numbers = os.listdir("/proc/self/fd")
+    except OSError:
+        return found
+    for number in numbers:
+        try:
+            flags = Path(f"/proc/self/fdinfo/{number}").read_text().partition("flags:")[2].split()[0]
+            if int(flags, 8) & (os.O_WRONLY | os.O_RDWR):
+                found.add(os.readlink(f"/proc/self/fd/{number}"))
+        except (OSError, IndexError, ValueError):
+            continue
+    return found
