@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import zlib
+from time import monotonic
 
 from aiohttp import EofStream, WSMsgType
 from aiohttp.http import WebSocketError
 
 from .. import lifecycle
 from ..connection import ClientConnection
+from ..context import Context
 from ..events import CloseCode, ConnectionState
-from ..gate import Rate
+from .inbox import Fault
 from .wire import SocketWire
 
 logger = logging.getLogger("eventbus")
@@ -21,7 +23,14 @@ logger = logging.getLogger("eventbus")
 BINARY = WSMsgType.BINARY
 OPEN = ConnectionState.OPEN
 
-BROKEN: dict[int, str] = {CloseCode.MESSAGE_TOO_BIG: "message_size", CloseCode.INVALID_TEXT: "invalid_text"}
+SECONDS = 0.001
+"""How long the messages of one client may be handled before others have their turn."""
+
+BROKEN: dict[int, str] = {
+    CloseCode.MESSAGE_TOO_BIG: "message_size",
+    CloseCode.INVALID_TEXT: "invalid_text",
+    CloseCode.POLICY_VIOLATION: "rate",
+}
 """What a close code stands for in the counters; any other for `protocol`."""
 
 
@@ -58,13 +67,15 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
     read, message, run, failed = wire.inbox.read, lifecycle.message, lifecycle.run, lifecycle.failed
     socket = connection.socket
     bus = socket.bus
-    options = socket.options
-    limited = options.max_messages or options.max_bytes
-    rate = Rate(options.max_messages, options.max_bytes) if limited else None
+    waiting = wire.inbox.waiting
+    since = 0.0
     while True:
         try:
             kind, data, _ = await read()
         except EofStream:
+            return
+        except Fault as fault:
+            fail(connection, wire, fault.code, fault.reason)
             return
         except WebSocketError as error:
             fail(connection, wire, error.code, "")
@@ -74,28 +85,33 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
             return
         if connection.state is not OPEN:
             return
-        is_binary = kind is BINARY
-        # aiohttp hands text over undecoded, so nobody has looked at its UTF-8 yet.
-        if not is_binary and not data.isascii() and not is_utf8(data):
-            fail(connection, wire, CloseCode.INVALID_TEXT, "invalid UTF-8")
-            return
-        if rate is not None and rate.passed(len(data), wire.loop.time()):
-            bus.gate.refused["rate"] += 1
-            connection.begin_close(CloseCode.POLICY_VIOLATION, "too many messages")
-            return
-        ctx = message(connection, data, is_binary)
+        ctx = message(connection, data, kind is BINARY)
         chain = socket.chains.message
         connection.handling = ctx
         try:
             await (run(socket, chain, ctx) if bus.observers else chain.call(ctx))
         except (Exception, asyncio.CancelledError) as error:
             failed(connection, ctx, error)
+        if not waiting:
+            since = 0.0
+        elif not since:
+            since = monotonic()
+        elif monotonic() - since > SECONDS:
+            since = 0.0
+            await give_way(connection, ctx)
         connection.handling = None
 
 
+async def give_way(connection: ClientConnection, ctx: Context) -> None:
+    """Let others have their turn: a chain that never waits would go on as long as its client sends."""
+    try:
+        await asyncio.sleep(0)
+    except asyncio.CancelledError as error:
+        lifecycle.failed(connection, ctx, error)
+
+
 def fail(connection: ClientConnection, wire: SocketWire, code: int, reason: str) -> None:
-    """The client broke the protocol (RFC 6455 section 7.1.7)."""
-    wire.failed = True
+    """The client broke the protocol (RFC 6455 section 7.1.7), or sent more than it may."""
     connection.socket.bus.gate.refused[BROKEN.get(code, "protocol")] += 1
     if connection.sendable:
         connection.begin_close(code, reason)
@@ -137,15 +153,6 @@ async def answer_close(connection: ClientConnection, wire: SocketWire) -> None:
         return
     code, reason = wire.peer_close
     wire.close(code, reason, seconds)
-
-
-def is_utf8(data: bytes) -> bool:
-    """Whether the payload is UTF-8."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def forgive(connection: ClientConnection, event: str) -> None:

@@ -20,6 +20,7 @@ from ..gate import Full
 from ..sockets import BusSocket
 from .conversation import converse, forgive
 from .handshake import agree, answer, handshake_of, problem_with
+from .reader import Behind
 from .wire import SocketWire
 
 logger = logging.getLogger("eventbus")
@@ -75,12 +76,15 @@ def take_over(request: web.Request, connection: ClientConnection, extensions: st
     options = connection.socket.options
     wire = SocketWire(connection, transport, options)
     transport.write(answer(connection.handshake, options.subprotocols, extensions))
-    # Frames that came right behind the handshake are with the HTTP protocol: it hands them to the reader.
-    http.set_parser(wire.reader)  # type: ignore[arg-type]
+    # Frames that came right behind the handshake are with the HTTP protocol. It bounds what it keeps, and
+    # reads on as soon as it has handed them over: they are kept apart until it has let go of the transport.
+    behind = Behind()
+    http.set_parser(behind)  # type: ignore[arg-type]
     transport.set_protocol(wire)
     # It owns the transport no more, so it must not close it; then it can let go of all that it holds.
     http.transport = None
     http.connection_lost(None)
+    wire.begin(b"".join(behind))
     return wire
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSMsgType
 from aiohttp._websocket.reader import WebSocketDataQueue
+from aiohttp.http import WebSocketError
+
+from ..events import CloseCode
 
 if TYPE_CHECKING:
     from .wire import SocketWire
@@ -16,6 +20,21 @@ put = WebSocketDataQueue.feed_data
 
 LIMIT = 65536
 """Bytes above twice of which the client is not read any more, until its messages have been handled."""
+
+LOW = LIMIT
+"""Bytes at which it is read again: low enough that what was read ahead goes on in large pieces."""
+
+
+HEADER = 6
+"""Bytes of the header of a short frame; where bytes are counted, that of a control frame counts too."""
+
+
+class Fault(WebSocketError):
+    """The client broke the protocol or passed its rate; `reason` may be told to it."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.reason = reason
 
 
 class Inbox(WebSocketDataQueue):
@@ -31,28 +50,58 @@ class Inbox(WebSocketDataQueue):
         super().__init__(wire, LIMIT, loop=wire.loop)  # type: ignore[arg-type]
         self._wire: SocketWire | None = wire
         self.closed = False
-        """Whether messages are of no interest any more, because a close frame came or was sent."""
+        """Whether messages are of no interest any more, because of a close frame or a fault."""
 
     def feed_data(self, data: Any, size: int) -> None:
         """Called by the reader for each message and each control frame."""
-        kind = data[0]
+        kind, payload, reason = data
+        wire = self._wire
         if kind is TEXT or kind is BINARY:
-            if not self.closed:
+            if self.closed or wire is None:
+                return
+            # aiohttp hands text over undecoded, so nobody has looked at its UTF-8 yet (RFC 6455 section 8.1).
+            if kind is TEXT and not payload.isascii() and not is_utf8(payload):
+                self.refuse(Fault(CloseCode.INVALID_TEXT, "invalid UTF-8"))
+            elif wire.rate is not None and wire.rate.passed(size, wire.loop.time()):
+                self.refuse(too_many())
+            else:
                 put(self, data, size)
-        elif self._wire is not None:
-            self._wire.control(kind, data[1], data[2])
+        elif wire is not None:
+            wire.control(kind, payload, reason)
 
     def set_exception(self, exc: BaseException, *args: Any) -> None:
-        """Called by the reader for a frame that breaks the protocol: it reads nothing more."""
-        if self._wire is not None:
-            self._wire.failed = True
-        super().set_exception(exc, *args)
+        """The client broke the protocol with what came after all that is here; called by the reader, too.
 
-    def refuse(self, error: BaseException) -> None:
-        """The client broke the protocol with what came after all that is here."""
+        Nothing more is taken from it. What came before the fault is still handled.
+        """
         # Nothing matters any more that follows a close frame or an earlier fault.
-        if not self.closed and self.exception() is None:
-            self.set_exception(error)
+        if self._wire is not None and not self._wire.over:
+            self._wire.fail()
+            super().set_exception(exc, *args)
+
+    refuse = set_exception
+
+    def count_fragment(self) -> Fault | None:
+        """Called for a short fragment, which costs what a message costs: the fault, if it is one too many."""
+        wire = self._wire
+        if wire is None or wire.over or wire.rate is None or not wire.rate.passed(HEADER, wire.loop.time()):
+            return None
+        return too_many()
+
+    @property
+    def room(self) -> int:
+        """Bytes that may still come, with aiohttp's overhead for each message; negative when it is full."""
+        return self._limit - self._size
+
+    @property
+    def waiting(self) -> Sized:
+        """The messages that nobody has taken; the same object as long as the inbox lives."""
+        return self._buffer
+
+    @property
+    def drained(self) -> bool:
+        """Whether so much was handled that more may come."""
+        return self._size <= LOW
 
     def __len__(self) -> int:
         """How many messages nobody has taken."""
@@ -65,3 +114,17 @@ class Inbox(WebSocketDataQueue):
     def end(self) -> None:
         """Nothing more comes."""
         super().feed_eof()
+
+
+def too_many() -> Fault:
+    """The client sent more than `max_messages` or `max_bytes` allow."""
+    return Fault(CloseCode.POLICY_VIOLATION, "too many messages")
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether the payload is UTF-8."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -54,6 +54,8 @@ async def serve(
         shutdown_timeout=bus.shutdown.grace,
         # From the first byte of a connection, too: aiohttp has no other limit on how long a head may take.
         keepalive_timeout=bus.handshake_timeout,
+        # What is kept of frames that come before their handshake is answered, above one read of the socket.
+        read_bufsize=65536,
         max_line_size=bus.listening.max_header_size,
         max_field_size=bus.listening.max_header_size,
         max_headers=bus.listening.max_headers,

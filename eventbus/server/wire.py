@@ -7,13 +7,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType
-from aiohttp.http import WebSocketError
 
 from ..connection import SENDABLE, ClientConnection
 from ..events import CloseCode, ConnectionState
 from ..frames import PING, PONG, close_frame, frame
+from ..gate import Rate
 from ..heartbeats import Beating
-from .inbox import Inbox
+from .inbox import HEADER, Fault, Inbox, too_many
 from .reader import PROTOCOL_ERROR, Reader
 
 if TYPE_CHECKING:
@@ -24,17 +24,27 @@ logger = logging.getLogger("eventbus")
 LINGER = 1.0
 """Seconds that a client that broke the protocol has to read the close frame before the transport ends."""
 
+FEW = 16
+"""Pings of one turn of the loop that are answered one by one, as some clients expect; of more, the newest."""
+
 
 class SocketWire(asyncio.Protocol):
-    """Reads frames with aiohttp's reader, writes those of the outbox, and answers control frames itself."""
+    """Reads frames with aiohttp's reader, writes those of the outbox, and answers control frames itself.
+
+    It alone decides whether the transport is read: not while the inbox is full (`_reading_paused`, which
+    aiohttp's queue looks at), and not while frames of an earlier read wait for the next turn of the loop.
+    """
 
     __slots__ = (
         "_between",
+        "_going_on",
         "_outbox",
         "_parse",
+        "_parsing",
         "_pinged",
-        "_pong",
+        "_pongs",
         "_reading_paused",
+        "_stopped",
         "_timer",
         "_writing_paused",
         "close_sent",
@@ -45,7 +55,9 @@ class SocketWire(asyncio.Protocol):
         "interval",
         "loop",
         "lost",
+        "over",
         "peer_close",
+        "rate",
         "reader",
         "slot",
         "transport",
@@ -59,6 +71,9 @@ class SocketWire(asyncio.Protocol):
         self.transport = transport
         self.interval = options.heartbeat or 0.0
         self.slot: dict[Beating, None] | None = None
+        limited = options.max_messages or options.max_bytes
+        self.rate = Rate(options.max_messages, options.max_bytes) if limited else None
+        """What the client may send; control frames and short fragments count as messages."""
         self.inbox = Inbox(self)
         self.reader = Reader(self.inbox, options.max_message_size, connection.outbox.deflate is not None)
         self._parse = self.reader.parse
@@ -68,6 +83,8 @@ class SocketWire(asyncio.Protocol):
         """The transport has ended."""
         self.failed = False
         """The client broke the protocol, so that nothing more can be read."""
+        self.over = False
+        """Nothing counts that the client still sends: it sent a close frame, or broke the protocol."""
         self.close_sent = False
         self.peer_close: tuple[int, str] | None = None
         """Code and reason of the client's close frame; 1005 where it had none."""
@@ -75,10 +92,24 @@ class SocketWire(asyncio.Protocol):
         """Whether the client gave a sign of life since the last heartbeat."""
         self._outbox = connection.outbox
         self._pinged = False
-        self._pong: bytes | None = None
+        self._pongs: list[bytes] | None = None
+        """What the pings that are not answered yet have to be answered with; the newest is the last."""
+        self._parsing = False
+        """More than one frame is parsed at the moment."""
+        self._going_on = False
+        """The next turn of the event loop parses what waits in the reader."""
         self._reading_paused = False
+        self._stopped = False
+        """Whether the transport was told not to read."""
         self._writing_paused = False
         self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, behind: bytes) -> None:
+        """The transport is this wire's; `behind` came right behind the handshake."""
+        # aiohttp's HTTP side may have stopped it, and would go on by what it has seen of it.
+        self.transport.resume_reading()
+        if behind:
+            self.data_received(behind)
 
     # asyncio.Protocol
 
@@ -92,12 +123,47 @@ class SocketWire(asyncio.Protocol):
             and 0x80 < data[0] < 0xC8
         ):
             self._parse(data)
-        elif self.peer_close is None:
-            self._between = self.reader.take(data) and self.peer_close is None
+        elif not self.over:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        """Parse as much as may be in one turn of the event loop."""
+        self._parsing = True
+        self._between = self.reader.take(data)
+        self._parsing = False
+        if self._pongs is not None and not self._writing_paused:
+            self._answer_pings()
+        if self.over:
+            self.reader.drop()
+            self._between = False
+        self._steer()
+
+    def _go_on(self) -> None:
+        self._going_on = False
+        # A full inbox calls for more when it has room.
+        if self.reader.pending and not self._reading_paused:
+            self._take(b"")
+        if self.lost and not self.reader.pending:
+            self.inbox.end()
+
+    def _steer(self) -> None:
+        """Read on from the transport, or from what waits in the reader, or nothing for now."""
+        pending = self.reader.pending
+        if pending and not self._reading_paused and not self._going_on:
+            self._going_on = True
+            self.loop.call_soon(self._go_on)
+        stop = pending or self._reading_paused
+        if stop is not self._stopped:
+            self._stopped = stop
+            self._between = self._between and not stop
+            if not self.transport.is_closing():
+                (self.transport.pause_reading if stop else self.transport.resume_reading)()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
-        self.inbox.end()
+        if not self.reader.pending:
+            # Otherwise it ends behind what the client had sent before.
+            self.inbox.end()
         self._outbox.stop()
         self.connection.client_left()
         if self._timer is not None:
@@ -114,9 +180,8 @@ class SocketWire(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writing_paused = False
         self.heard = True
-        if self._pong is not None:
-            pong, self._pong = self._pong, None
-            self.write(frame(PONG, pong))
+        if self._pongs is not None:
+            self._answer_pings()
         self._outbox.resume()
 
     # What the inbox asks of it
@@ -124,44 +189,63 @@ class SocketWire(asyncio.Protocol):
     def pause_reading(self) -> None:
         """Too much waits to be handled."""
         self._reading_paused = True
-        if not self.transport.is_closing():
-            self.transport.pause_reading()
+        if not self._parsing:
+            self._steer()
 
     def resume_reading(self) -> None:
-        """Enough was handled."""
-        self._reading_paused = False
-        self.heard = True
-        if not self.transport.is_closing():
-            self.transport.resume_reading()
+        """A message was taken from a full inbox; it is read again once enough is."""
+        if self.inbox.drained:
+            self._reading_paused = False
+            self.heard = True
+            self._steer()
+
+    def fail(self) -> None:
+        """The client broke the protocol, or sent more than it may: nothing more is taken from it."""
+        self.failed = self.over = self.inbox.closed = True
+        self._between = False
+        if not self._parsing:
+            self.reader.drop()
+            self._steer()
 
     def control(self, kind: WSMsgType, data: bytes | int, reason: str) -> None:
         """A control frame: ping, pong or close (RFC 6455 section 5.5)."""
-        if self.peer_close is not None or self.failed:
+        if self.over:
             # Nothing counts that follows a close frame or a fault.
             return
-        if kind is WSMsgType.PING:
-            assert isinstance(data, bytes | bytearray)
-            if self._writing_paused:
-                # Only the newest has to be answered (section 5.5.3), so a flood of pings fills no memory.
-                self._pong = bytes(data)
-            else:
-                self.write(frame(PONG, bytes(data)))
-        elif kind is WSMsgType.CLOSE:
+        if kind is WSMsgType.CLOSE:
             assert isinstance(data, int)
-            self._between = False
             if data and data not in SENDABLE and not 3000 <= data <= 4999:
                 # aiohttp takes 1006, which stands for the lack of a close frame, and all above 4999.
-                self.inbox.refuse(WebSocketError(PROTOCOL_ERROR, f"no close code: {data}"))
-                self.inbox.closed = True
+                self.inbox.refuse(Fault(PROTOCOL_ERROR, f"no close code: {data}"))
                 return
             self.peer_close = (data or CloseCode.NO_STATUS, reason)
-            self.inbox.closed = True
+            self.over = self.inbox.closed = True
+            self._between = False
             if self.close_sent:
                 self.transport.close()
             else:
                 # What came before it is handled first, and then answered.
                 self.connection.client_left()
             self.inbox.end()
+            return
+        assert isinstance(data, bytes | bytearray)
+        if self.rate is not None and self.rate.passed(len(data) + HEADER, self.loop.time()):
+            self.inbox.refuse(too_many())
+        elif kind is WSMsgType.PING:
+            if self._pongs is None or self._writing_paused:
+                # Only the newest has to be answered (section 5.5.3), so a flood of pings fills no memory.
+                self._pongs = [bytes(data)]
+            else:
+                self._pongs.append(bytes(data))
+            if not self._parsing and not self._writing_paused:
+                self._answer_pings()
+
+    def _answer_pings(self) -> None:
+        """In one write, and many of them with one pong, for the newest."""
+        pongs, self._pongs = self._pongs or [], None
+        if len(pongs) > FEW:
+            del pongs[:-1]
+        self.write(b"".join([frame(PONG, pong) for pong in pongs]))
 
     # eventbus.outbox.Wire
 
@@ -179,6 +263,9 @@ class SocketWire(asyncio.Protocol):
         self.write(close_frame(code, reason))
         self.close_sent = self.inbox.closed = True
         self.inbox.end()
+        # Nobody handles any more what fills the inbox, and the client's close frame comes behind it.
+        self._reading_paused = False
+        self._steer()
         if self.peer_close is not None:
             self.transport.close()
             if not self.transport.get_write_buffer_size():
@@ -203,6 +290,7 @@ class SocketWire(asyncio.Protocol):
     def release(self) -> None:
         """Break the reference cycles, once neither the transport nor a reader of the inbox needs them."""
         if self.lost and self.connection.state is ConnectionState.CLOSED:
+            self.reader.drop()
             self.inbox.release()
 
     # eventbus.heartbeats.Beating
@@ -211,7 +299,7 @@ class SocketWire(asyncio.Protocol):
         """Ask a silent client whether it lives; end the transport of one that did not answer."""
         if self.lost:
             return False
-        if self.heard or self._reading_paused:
+        if self.heard or self._stopped:
             # A client that is not read can't be heard.
             self.heard = self._pinged = False
         elif self._pinged:

@@ -35,7 +35,7 @@ class MemoryTransport(asyncio.Transport):
 
     def feed(self, data: bytes) -> None:
         """What the client sends; it waits while the server does not read."""
-        if self._paused:
+        if self._paused or self._pending:
             self._pending.append(data)
         elif not self._closing:
             assert isinstance(self._protocol, asyncio.Protocol)

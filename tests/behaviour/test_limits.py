@@ -14,6 +14,7 @@ from eventbus.gate import Limits
 from eventbus.sockets import BusSocket, SocketOptions
 from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
+from tests.raw_client import PING, PONG, TEXT, RawClient, masked
 
 
 async def refused(session: aiohttp.ClientSession, path: str = "/public") -> int:
@@ -184,6 +185,54 @@ async def test_messages_a_second(
     await until(lambda: ends)
     assert ends == [(1008, "too many messages")]
     assert bus.gate.refused == {"rate": 1}
+
+
+EMPTY_FRAGMENTS = masked(TEXT, first=0x01) + masked(0, first=0x00) * 9
+
+
+@pytest.mark.parametrize("limit", [{"max_messages": 8}, {"max_bytes": 50}])
+@pytest.mark.parametrize(
+    "frames",
+    [
+        masked(PING) * 10,
+        masked(PONG) * 10,
+        EMPTY_FRAGMENTS,
+        masked(TEXT, b"x") * 4 + masked(PING, b"x" * 30) * 5,
+    ],
+    ids=["pings", "pongs", "empty fragments", "both"],
+)
+async def test_control_frames_and_short_fragments_count_as_messages(
+    bus: EventBus,
+    public: BusSocket,
+    ends: Ends,
+    serve: Serve,
+    until: Until,
+    limit: dict[str, int],
+    frames: bytes,
+) -> None:
+    public.options = SocketOptions(**limit)  # type: ignore[arg-type]
+    async with await RawClient.connect(await serve(bus)) as client:
+        client.writer.write(frames)
+        assert (await client.frames())[-1].close_code == 1008
+        await until(lambda: ends)
+    assert ends == [(1008, "too many messages")]
+    assert bus.gate.refused == {"rate": 1}
+
+
+async def test_the_long_fragments_of_a_message_count_as_one_message(
+    bus: EventBus, public: BusSocket, serve: Serve
+) -> None:
+    public.options = SocketOptions(max_messages=2)
+
+    @public.on("message")
+    async def measure(ctx: Context, call_next: Next) -> Context:
+        ctx.connection.send(str(len(ctx.request.data)))
+        return await call_next(ctx)
+
+    async with await RawClient.connect(await serve(bus)) as client:
+        client.writer.write(masked(TEXT, bytes(2000), first=0x01) + masked(0, bytes(2000), first=0) * 20)
+        client.send(0, b"x")
+        assert (await client.receive()).payload == b"42001"
 
 
 async def test_without_a_limit_json_that_is_nested_too_deeply_is_a_value_error(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from types import SimpleNamespace
 from typing import Any
@@ -16,10 +17,11 @@ LENGTHS = (0, 1, 2, 124, 125, 126, 127, 200, 65535, 65536)
 
 
 class Transport:
-    """Takes what is written."""
+    """Takes what is written, and knows whether it is read."""
 
     def __init__(self) -> None:
         self.written = b""
+        self.reading = True
 
     def is_closing(self) -> bool:
         return False
@@ -27,15 +29,17 @@ class Transport:
     def write(self, data: bytes) -> None:
         self.written += data
 
-    def pause_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.reading = False
 
-    def resume_reading(self) -> None: ...
+    def resume_reading(self) -> None:
+        self.reading = True
 
 
 def wire_to(transport: Transport) -> SocketWire:
     """A wire that nobody reads from."""
     connection: Any = SimpleNamespace(outbox=SimpleNamespace(deflate=None))
-    options: Any = SimpleNamespace(heartbeat=0, max_message_size=100_000)
+    options: Any = SimpleNamespace(heartbeat=0, max_message_size=100_000, max_messages=0, max_bytes=0)
     end: Any = transport
     return SocketWire(connection, end, options)
 
@@ -93,6 +97,29 @@ async def test_a_fault_behind_a_stream_in_random_pieces(seed: int) -> None:
         await wire.inbox.read()
     assert raised.value.code == 1002
     assert wire.failed
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_no_more_is_taken_than_there_is_room_for(seed: int) -> None:
+    chance = random.Random(seed)
+    data, payloads = stream(chance, 60)
+    data += masked(BINARY) * 3000
+    transport = Transport()
+    wire = wire_to(transport)
+    got: list[bytes] = []
+    at = 0
+    while len(got) < len(payloads) + 3000:
+        while transport.reading and at < len(data):
+            size = chance.choice((1, 7, 500, 70_000, 262_144))
+            wire.data_received(data[at : at + size])
+            at += size
+        # The largest message, or what one turn of the loop parses of short ones, may come on top.
+        assert sum(len(each[0][1]) + 128 for each in wire.inbox._buffer) < 131_072 + 70_000
+        assert wire.inbox._stalled_reader is None, "the parser never has to stop halfway"
+        await asyncio.sleep(0)
+        for _ in range(min(chance.choice((0, 1, 3, 1000)), len(wire.inbox))):
+            got += await read(wire, 1)
+    assert got == payloads + [b""] * 3000
 
 
 @pytest.mark.parametrize("length", range(126))
