@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from eventbus import Connection, Context, Identity, Reject, Request, covers
+from eventbus import Connection, Context, Identity, Reject, Request, covers, is_pattern
 
 from . import clock
 from .options import Options
@@ -72,12 +72,23 @@ async def narrow(connection: Connection, old: Identity | None, new: Identity) ->
     """
     if new.read is None:
         return
-    before = old.read if old is not None and old.read is not None else (">",)
+    before = Grants(old.read if old is not None and old.read is not None else (">",))
+    after = Grants(new.read)
     for channel in tuple(connection.channels):
-        if any(covers(each, channel) for each in before) and not any(
-            covers(each, channel) for each in new.read
-        ):
+        if before.cover(channel) and not after.cover(channel):
             await connection.unsubscribe(channel)
+
+
+class Grants:
+    """A list of channels and patterns, of which there may be thousands, taken apart."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self.patterns = tuple(name for name in names if is_pattern(name))
+        self.names = frozenset(names).difference(self.patterns)
+
+    def cover(self, channel: str) -> bool:
+        """Whether one of them covers the channel or pattern."""
+        return channel in self.names or any(covers(pattern, channel) for pattern in self.patterns)
 
 
 async def close(connection: Connection, code: int, reason: str) -> None:

@@ -125,11 +125,7 @@ class Sessions:
         """Do what is due when it is due, until cancelled."""
         while True:
             self._changed.clear()
-            try:
-                await self.tick()
-            except Exception:
-                # One connection that can't be seen to must not keep all others from being closed.
-                logger.exception("a connection could not be seen to")
+            await self.tick()
             wait = min(self._heap[0][0] - clock.now(), MAX_WAIT) if self._heap else MAX_WAIT
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(wait, 0)):
@@ -144,12 +140,16 @@ class Sessions:
             if session is None or session.entry is not entry:
                 continue
             session.entry = None
-            if session.asks <= clock.now() < session.ends:
-                session.asks = math.inf
-                if self._ask(session):
-                    self._push(session)
-            else:
-                await self._close(session, EXPIRED, "token expired")
+            try:
+                if session.asks <= clock.now() < session.ends:
+                    session.asks = math.inf
+                    if self._ask(session):
+                        self._push(session)
+                else:
+                    await self._close(session, EXPIRED, "token expired")
+            except Exception as error:
+                # One connection that can't be seen to must not keep all others from being closed.
+                logger.warning("a connection could not be seen to: %s", type(error).__name__)
             done += 1
             if done % AT_ONCE == 0:
                 await asyncio.sleep(0)

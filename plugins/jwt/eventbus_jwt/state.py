@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from eventbus import Bus
 
@@ -21,7 +21,9 @@ _states: weakref.WeakKeyDictionary[Bus, State] = weakref.WeakKeyDictionary()
 class State:
     """The connections with a token, and the sets of keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, bus: Bus) -> None:
+        # Weakly, as the bus is what this is kept for.
+        self._bus = weakref.ref(bus)
         self.sessions = Sessions()
         self._keys: dict[tuple[object, ...], Keys] = {}
         self._lifespans = 0
@@ -40,15 +42,23 @@ class State:
         )
         keys = self._keys.get(how)
         if keys is None:
-            keys = self._keys[how] = OneKey(options) if options.jwks is None else Jwks(options)
+            keys = self._keys[how] = (
+                OneKey(options) if options.jwks is None else Jwks(options, self._supervise)
+            )
         return keys
+
+    def _supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
+        """`Bus.supervise`."""
+        bus = self._bus()
+        assert bus is not None, "the bus runs"
+        return bus.supervise(name, work)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Watch over the tokens while any lifespan is open: at a reload there are two for a moment."""
         self._lifespans += 1
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self.sessions.run())
+            self._task = self._supervise("jwt: tokens that run out", self.sessions.run)
         try:
             yield
         finally:
@@ -71,5 +81,5 @@ def state_of(bus: Bus) -> State:
     """The state of a bus; the same object every time."""
     state = _states.get(bus)
     if state is None:
-        state = _states[bus] = State()
+        state = _states[bus] = State(bus)
     return state

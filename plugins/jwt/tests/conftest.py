@@ -119,6 +119,16 @@ class Issuer:
         assert not any(part in str(caught.value) for part in token.split(".") if len(part) > 8)
         return caught.value.status, caught.value.reason
 
+    async def refusal_in_the_end(self, harness: Harness, token: str) -> tuple[int, str]:
+        """Status and reason once who comes with the token is refused; fails after 10 s."""
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await self.connect(harness, token)
+                except Reject as refusal:
+                    return refusal.status, refusal.reason
+                await asyncio.sleep(0.01)
+
     def sessions(self, harness: Harness) -> Sessions:
         """What is seen to."""
         return state_of(harness.bus).sessions
@@ -195,3 +205,11 @@ def wait_until() -> Callable[[Callable[[], object]], Awaitable[None]]:
                 await asyncio.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy of the machine that runs the tests."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)

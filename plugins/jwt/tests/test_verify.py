@@ -29,7 +29,8 @@ def b64(data: bytes) -> str:
 
 def handmade(header: Any, claims: Any, key: bytes = b"", signature: str | None = None) -> str:
     """A token that no library would make, signed with HMAC-SHA256."""
-    body = f"{b64(json.dumps(header).encode())}.{b64(json.dumps(claims).encode())}"
+    payload = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
+    body = f"{b64(json.dumps(header).encode())}.{b64(payload)}"
     made = b64(hmac.digest(key, body.encode(), hashlib.sha256)) if signature is None else signature
     return f"{body}.{made}"
 
@@ -238,3 +239,76 @@ async def test_any_text_is_refused_and_never_an_error(issuer: Issuer, text: str)
     with pytest.raises(Reject) as caught:
         await verify(text, options, OneKey(options))
     assert caught.value.status == 401
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '"team":"\\ud800"',
+        '"team":{"\\udfff":1}',
+        '"team":[["\\ud83d"]]',
+        '"team":NaN',
+        '"team":[-Infinity]',
+        '"team":1e999',
+        '"team":18446744073709551616',
+        '"team":[-9223372036854775809]',
+        f'"team":{"9" * 5000}',
+        f'"team":{"[" * 40}{"]" * 40}',
+        f'"team":{"[" * 2500}{"]" * 2500}',
+        f'"team":{"[" * 2500}',
+        '"team":"\xff"',
+        '"team":"\x01"',
+        '"team":01',
+        '"team":1,',
+        '"exp":1e999',
+        f'"exp":1{"0" * 300}',
+        '"nbf":NaN',
+        '"iat":Infinity',
+        '"sub":"\\ud800"',
+    ],
+)
+async def test_claims_that_nobody_could_store_are_refused(issuer: Issuer, payload: str) -> None:
+    text = f'{{"sub":"ada","exp":{int(time.time()) + 3600},{payload}}}'
+    async with issuer.harness() as harness:
+        for encoded in (text.encode("latin-1"), text.encode("latin-1") + b" " * 3):
+            token = handmade({"alg": "HS256"}, encoded, issuer.secret.encode())
+            assert await issuer.refusal(harness, token) == (401, "the token can't be read")
+        # Nobody else notices.
+        await issuer.connect(harness, issuer.token())
+    assert len(issuer.behind.identities) == 1
+
+
+@pytest.mark.parametrize("user", ["a\nb", "\0", "\x1b[2J", "a\x7f", "\x85", "a\u2028b"])
+async def test_a_user_has_no_control_characters(issuer: Issuer, user: str) -> None:
+    async with issuer.harness() as harness:
+        refusal = await issuer.refusal(harness, issuer.token(sub=user))
+        assert refusal == (401, "the claim sub has control characters")
+
+
+@pytest.mark.parametrize("user", ["Ada Lovelace", "auth0|5f7", "a/b", "é👩‍🚀", "ab", "%41", "..", "ä" * 128])
+async def test_any_other_name_is_fine_and_can_be_barred(issuer: Issuer, user: str) -> None:
+    async with issuer.harness() as harness:
+        await issuer.connect(harness, issuer.token(sub=user))
+        await harness.bus.topic("jwt.users").publish({"action": "bar", "user": user, "seconds": 60})
+        assert (await issuer.refusal_in_the_end(harness, issuer.token(sub=user)))[0] == 403
+
+
+async def test_of_a_claim_that_is_there_twice_the_last_counts(issuer: Issuer) -> None:
+    """RFC 7519 section 4, as every part of the server must read the same."""
+    text = f'{{"sub":"eve","exp":1,"sub":"ada","exp":{int(time.time()) + 3600}}}'
+    token = handmade({"alg": "HS256"}, text.encode(), issuer.secret.encode())
+    async with issuer.harness() as harness:
+        await issuer.connect(harness, token)
+    assert issuer.behind.users == ["ada"]
+
+
+async def test_a_token_as_large_as_it_may_be_takes_no_time(issuer: Issuer) -> None:
+    large = 2_000_000
+    async with issuer.harness(max_token_size=large, algorithms=["HS256"]) as harness:
+        cases: list[tuple[Any, dict[str, Any]]] = [
+            ({"kid": "k" * 300_000}, {}),
+            ({}, {"team": ["x"] * 100_000}),
+            ({}, {"read": [f"room.{each}" for each in range(30_000)]}),
+        ]
+        for headers, more in cases:
+            await issuer.connect(harness, issuer.token(headers=headers, **more))
