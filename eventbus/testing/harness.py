@@ -26,6 +26,7 @@ from ..server.http import Runner
 from ..sockets import BusSocket
 from ..store.sqlite import SqliteStore
 from .client import HarnessClient
+from .leftovers import check_tasks
 from .recording import listener, recorded
 from .session import check_session
 from .transport import MemoryTransport
@@ -42,7 +43,8 @@ class Harness:
 
     Takes a plugin (a module or object with hooks) and its options, or a list of (plugin, options) pairs.
     Entering raises ConfigError when the plugins or options break the contract, as `eventbus check` would say,
-    and what a lifespan raises. Handshakes, frames, limits, deadlines and HTTP routes are the server's own.
+    and what a lifespan raises; leaving raises RuntimeError where a plugin's module left tasks behind.
+    Handshakes, frames, limits, deadlines and HTTP routes are the server's own.
     """
 
     def __init__(
@@ -155,6 +157,8 @@ class Harness:
                 await client.disconnect(1001, "")
         finally:
             await self._clean_up()
+        if error is None:
+            check_tasks([plugin for plugin, _ in self._pairs])
 
     @property
     def http(self) -> aiohttp.ClientSession:
@@ -192,6 +196,10 @@ class Harness:
         try:
             protocol.connection_made(transport)
             await client.open(transport, url.raw_path_qs, headers)
+        except asyncio.CancelledError:
+            # The test waits no longer: to the server, the client is gone.
+            transport.lose()
+            raise
         finally:
             listener.reset(token)
         self._clients.append(client)

@@ -7,15 +7,13 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from eventbus.cli.main import build_parser
+from tests.tools import tool
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 
@@ -48,10 +46,7 @@ def test_the_unit_starts_what_there_is() -> None:
 
 
 def test_systemd_finds_no_fault_with_the_unit(tmp_path: Path) -> None:
-    found = shutil.which("systemd-analyze")
-    if found is None:
-        complain = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        complain("there is no systemd-analyze: apt-get install systemd")
+    found = tool("systemd-analyze", "apt-get install systemd")
     text = (DEPLOY / "eventbus.service").read_text()
     path = tmp_path / "eventbus.service"
     path.write_text(text.replace("/opt/eventbus/bin/eventbus", sys.executable))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -16,6 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 import trustme
+
+from tests.tools import tool
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 NAME = "chat.example.org"
@@ -59,15 +60,6 @@ def free_port() -> int:
         return int(chosen.getsockname()[1])
 
 
-def program(name: str, package: str) -> str:
-    """The path of a proxy. In CI it must be there."""
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None:
-        complain = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        complain(f"there is no {name}: apt-get install {package}")
-    return found
-
-
 def replaced(text: str, *changes: tuple[str, str]) -> str:
     """The text of a file of docs/deploy with what can't hold in a test changed."""
     for old, new in changes:
@@ -90,7 +82,7 @@ def nginx(folder: Path, port: int, upstream: str) -> list[str]:
         ("http {", f"http {{ access_log off; {temporary}"),
     )
     (folder / "nginx.conf").write_text(text)
-    found = program("nginx", "nginx")
+    found = tool("nginx", "apt-get install nginx")
     rest = f"daemon off; pid {folder / 'nginx.pid'};"
     return [found, "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf"), "-g", rest]
 
@@ -104,7 +96,14 @@ def caddy(folder: Path, port: int, upstream: str) -> list[str]:
         ("127.0.0.1:8000", upstream),
     )
     (folder / "Caddyfile").write_text("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + text)
-    return [program("caddy", "caddy"), "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
+    return [
+        tool("caddy", "apt-get install caddy"),
+        "run",
+        "--adapter",
+        "caddyfile",
+        "--config",
+        str(folder / "Caddyfile"),
+    ]
 
 
 @pytest.fixture(params=[nginx, caddy], ids=["nginx", "caddy"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,6 +16,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+
+from tests.tools import tool
 
 REPOSITORY = Path(__file__).parents[2]
 PLUGINS = sorted(path.parent.name for path in REPOSITORY.glob("plugins/*/pyproject.toml"))
@@ -52,12 +53,8 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def uv() -> str:
-    """The command that builds and installs; in CI it must be there."""
-    found = shutil.which("uv")
-    if found is None:
-        complain = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        complain("there is no uv: pip install uv")
-    return found
+    """The command that builds and installs."""
+    return tool("uv", "pip install uv")
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -15,6 +13,9 @@ import jwt
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from tests.docs.blocks import block
+from tests.tools import tool
 
 ARGUMENTS = [
     "--headless",
@@ -52,12 +53,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
-    """The path of Debian's chromium. In CI it must be there."""
-    found = shutil.which("chromium")
-    if found is None:
-        complain = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        complain("there is no chromium: apt-get install chromium")
-    return found
+    """The path of Debian's chromium."""
+    return tool("chromium", "apt-get install chromium")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -402,3 +399,18 @@ async def test_no_script_but_the_page_s_own_may_run(browser: BrowserContext, url
         }"""
     )
     assert await page.title() == "eventbus"
+
+
+async def test_the_script_of_the_docs_connects_with_a_token(browser: BrowserContext, guarded: str) -> None:
+    page = await browser.new_page()
+    await page.goto(guarded)
+    script = block("docs/deploying.md", "js", "function connect")
+    opened = """new Promise((done) => {
+        const socket = connect(address, token);
+        socket.onopen = () => done(socket.protocol);
+        socket.onclose = (closed) => done(closed.code);
+    })"""
+    address = f"{guarded.replace('http:', 'ws:')}public"
+    run = f"([address, token]) => {{ {script}; return {opened}; }}"
+    assert await page.evaluate(run, [address, token()]) == "eventbus.jwt"
+    assert await page.evaluate(run, [address, "not.a.token"]) == 1006

@@ -14,6 +14,7 @@ import trustme
 
 from tests.conftest import Project, Server
 from tests.raw_client import TEXT, masked
+from tests.tools import tool
 
 CONFIG = """\
 [server]
@@ -197,7 +198,17 @@ def make_unreadable(path: Path) -> None:
 
 
 def encrypt(path: Path) -> None:
-    command = ["openssl", "rsa", "-aes128", "-passout", "pass:x", "-in", str(path), "-out", str(path)]
+    command = [
+        tool("openssl", "apt-get install openssl"),
+        "rsa",
+        "-aes128",
+        "-passout",
+        "pass:x",
+        "-in",
+        str(path),
+        "-out",
+        str(path),
+    ]
     try:
         subprocess.run(command, capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):

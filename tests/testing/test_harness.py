@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import importlib.util
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -391,3 +392,60 @@ def test_a_configuration_with_findings_is_refused(tmp_path: Path) -> None:
     (tmp_path / "eventbus.toml").write_text("[sockets.shop]\nconnect = ['nothing']\n")
     with pytest.raises(ConfigError, match="no plugin 'nothing'"):
         Harness.from_file(tmp_path / "eventbus.toml")
+
+
+LEAVES_TASKS = """
+import asyncio
+from eventbus import hookimpl
+
+tasks = set()
+
+async def forever():
+    await asyncio.Event().wait()
+
+@hookimpl
+def eventbus_connect():
+    async def start(ctx, call_next):
+        how = ctx.request.query["how"]
+        if how == "plain":
+            tasks.add(asyncio.get_running_loop().create_task(forever()))
+        elif how == "supervised":
+            ctx.bus.supervise("forever", forever)
+        return await call_next(ctx)
+    return start
+"""
+
+
+@pytest.mark.parametrize("how", ["plain", "supervised", "none"])
+async def test_a_task_that_a_plugin_leaves_behind_is_complained_of(tmp_path: Path, how: str) -> None:
+    path = tmp_path / "eventbus_leaving.py"
+    path.write_text(LEAVES_TASKS)
+    spec = importlib.util.spec_from_file_location("eventbus_leaving", path)
+    assert spec is not None
+    assert spec.loader is not None
+    plugin = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plugin)
+    harness = Harness(plugin)
+    await harness.__aenter__()
+    await harness.connect(f"/?how={how}")
+    if how == "plain":
+        with pytest.raises(RuntimeError, match=r"tasks of its plugins go on: .* in forever"):
+            await harness.__aexit__(None, None, None)
+    else:
+        await harness.__aexit__(None, None, None)
+    for task in plugin.tasks:
+        task.cancel()
+    await asyncio.gather(*plugin.tasks, return_exceptions=True)
+
+
+async def test_a_test_that_waits_no_longer_is_a_client_that_is_gone() -> None:
+    plugin = Plugin(connect=hang)
+    async with Harness(plugin) as harness:
+        set_options(harness, grace=0.05)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await harness.connect()
+        async with asyncio.timeout(10):
+            while harness.bus.connections():  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert plugin.ended == []
