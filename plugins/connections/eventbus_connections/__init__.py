@@ -80,4 +80,12 @@ def entry(ctx: Context) -> dict[str, Any]:
     user = ctx.extras.get("user")
     if isinstance(user, str):
         document["user"] = user
-    return document
+    return {name: sound(value) if isinstance(value, str) else value for name, value in document.items()}
+
+
+def sound(text: str) -> str:
+    """The text, with an escape in place of each half of a surrogate pair: no store can hold one.
+
+    What a client or another link said of a connection must not keep it from being listed.
+    """
+    return text.encode(errors="backslashreplace").decode()

@@ -186,3 +186,19 @@ async def test_connections_that_come_and_go_at_the_same_time_do_not_disturb_each
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(options, eventbus_connections.Options)
+
+
+async def test_who_has_a_name_that_no_store_can_hold_is_listed_all_the_same() -> None:
+    class Login:
+        @hookimpl
+        def eventbus_connect(self) -> Middleware:
+            async def login(ctx: Context, call_next: Next) -> Context:
+                ctx.extras["user"] = "ada\ud800"
+                return await call_next(ctx)
+
+            return login
+
+    async with Harness([(Login(), {}), (eventbus_connections, {})]) as harness:
+        client = await harness.connect()
+        document = await harness.bus.collection("connections").doc(client.id).get()
+        assert document["user"] == "ada\\ud800"

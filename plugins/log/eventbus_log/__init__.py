@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import msgspec
 
 from eventbus import Context, Middleware, Next, Reject, hookimpl
 
-from .text import escaped, payload_text
+from .text import escaped, kind, payload_text
 
 logger = logging.getLogger("eventbus.log")
 
@@ -38,7 +39,9 @@ def eventbus_options() -> type[Options]:
 @hookimpl
 def eventbus_connect(options: Options) -> Middleware:
     # The query is left out: it is where clients that can't set headers put their tokens.
-    return logging_link(options, lambda ctx: f" from {ctx.request.remote} to {escaped(ctx.request.path)}")
+    return logging_link(
+        options, lambda ctx: f" from {escaped(str(ctx.request.remote))} to {escaped(ctx.request.path)}"
+    )
 
 
 @hookimpl
@@ -69,9 +72,11 @@ def logging_link(options: Options, describe: Callable[[Context], str]) -> Middle
         except Reject as reject:
             outcome = f"rejected with {reject.status}"
             raise
-        except Exception as error:
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:
             # Only the type: the bus logs the error with its traceback, and a message may hold anything.
-            outcome = f"failed with {type(error).__name__}"
+            outcome = f"failed with {kind(error)}"
             raise
         finally:
             write(level, ctx, describe(ctx), outcome, time.perf_counter() - started)

@@ -19,6 +19,11 @@ def escaped(text: str, limit: int = MAX_ESCAPED) -> str:
     return "".join(escape(character) for character in shown)
 
 
+def kind(error: BaseException) -> str:
+    """The name of an exception's class, without asking the class, whose answer may be code of its own."""
+    return escaped(type.__dict__["__name__"].__get__(type(error)))
+
+
 def escape(character: str) -> str:
     """The character itself, or its escape as in a Python string."""
     if character.isprintable() and character != "\\":

@@ -9,6 +9,7 @@ from typing import Any
 import eventbus_log
 import msgspec
 import pytest
+from eventbus_log.text import kind
 
 from eventbus import Context, Middleware, Next, Reject, hookimpl
 from eventbus.testing import Harness
@@ -160,3 +161,12 @@ async def test_nothing_is_written_below_the_level_of_the_logger(caplog: pytest.L
 def test_options_that_make_no_sense_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(options, eventbus_log.Options)
+
+
+def test_nothing_of_an_exception_is_run_to_name_it() -> None:
+    def poison(error: object) -> str:
+        raise RuntimeError("nobody may look")
+
+    meta = type("Meta", (type,), {"__name__": property(poison)})
+    assert kind(meta("Poisoned", (Exception,), {})()) == "Poisoned"
+    assert kind(type("a\nb", (BaseException,), {})()) == "a\\nb"

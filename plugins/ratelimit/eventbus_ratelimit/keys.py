@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import ipaddress
 from collections.abc import Callable
 from typing import TypeAlias
@@ -10,6 +11,9 @@ from typing import TypeAlias
 from eventbus import Context
 
 Key: TypeAlias = tuple[str, ...]
+
+MAX_NAME = 256
+"""Characters of a user's name in a key."""
 
 
 def connection_key(ctx: Context) -> Key:
@@ -27,7 +31,14 @@ def user_key(ctx: Context) -> Key:
     """The user's on this socket; the address's where no link before this one said who the user is."""
     user = ctx.extras.get("user")
     # Not the connection's: who isn't logged in could have as many buckets as connections.
-    return ("user", ctx.request.socket, user) if isinstance(user, str) and user else address_key(ctx)
+    return ("user", ctx.request.socket, short(user)) if isinstance(user, str) and user else address_key(ctx)
+
+
+def short(user: str) -> str:
+    """The name, or its digest where it is long: a hundred thousand of them are kept."""
+    if len(user) <= MAX_NAME:
+        return user
+    return hashlib.blake2b(user.encode(errors="surrogatepass"), digest_size=32).hexdigest()
 
 
 def message_key(per: str) -> Callable[[Context], Key]:

@@ -10,7 +10,7 @@ import eventbus_ratelimit
 import msgspec
 import pytest
 from eventbus_ratelimit.buckets import Buckets
-from eventbus_ratelimit.keys import network
+from eventbus_ratelimit.keys import network, short
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -323,3 +323,10 @@ def test_a_rate_that_no_clock_can_tell_is_refused(rate: float) -> None:
 
 def test_an_answer_is_json_with_a_time_rounded_up() -> None:
     assert json.loads(eventbus_ratelimit.answer(0.12345))["retry_after"] == 0.124
+
+
+@pytest.mark.parametrize("user", ["x" * 1_000_000, "\ud800" * 300, "\ud800"])
+def test_a_long_name_is_kept_short(user: str) -> None:
+    assert len(short(user)) <= 256
+    assert short(user) == short(str(user))
+    assert short(user) != short(user + "x")
