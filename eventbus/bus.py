@@ -34,6 +34,9 @@ from .write_ahead import WriteAheadStore
 
 logger = logging.getLogger("eventbus")
 
+SWEEP = "the look at connections"
+"""What the sweep is called where something of it fails."""
+
 SWEEP_INTERVAL = 0.25
 """Seconds between two looks for clients that are gone while their connect chain runs."""
 
@@ -62,9 +65,9 @@ class CoreBus:
         """What was accepted and not delivered."""
         self.supervisor = Supervisor()
         """What works in the background."""
-        self.flusher = Flusher(OUTBOX_CEILING)
+        self.flusher = Flusher(OUTBOX_CEILING, self.supervisor)
         self.gate = Gate()
-        self.heartbeats = Heartbeats()
+        self.heartbeats = Heartbeats(self.supervisor)
         self.connecting: set[ClientConnection] = set()
         """Connections whose connect chain runs."""
         self.base_url: str | None = None
@@ -80,7 +83,7 @@ class CoreBus:
         """What this node is called in logs; by default the name of the machine."""
         self.journaling = True
         """Whether connections are written down, so that a crash leaves none without a disconnect."""
-        self.debts = Debts()
+        self.debts = Debts(self.supervisor)
         self.lifespans = Lifespans()
         self._store = store
         self._spaces: dict[str, Channels] = {}
@@ -89,6 +92,7 @@ class CoreBus:
         self._exit: AsyncExitStack | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Future[None] | None = None
 
     def socket(self, name: str, *, path: str | None = None, space: str | None = None) -> BusSocket:
         """The socket of that name; the same object every time. It is made when it is first named with a path.
@@ -134,7 +138,7 @@ class CoreBus:
 
     def channels(self, space: str) -> Channels:
         """The channels of a space; the same object every time."""
-        return self._spaces.setdefault(space, Channels())
+        return self._spaces.setdefault(space, Channels(self.supervisor))
 
     @property
     def store(self) -> Store:
@@ -166,7 +170,7 @@ class CoreBus:
 
     async def _start_journal(self, stack: AsyncExitStack) -> None:
         node = await asyncio.to_thread(this_node, self.node_name)
-        self._journal = Journal(self.store, node, self._fenced)
+        self._journal = Journal(self.store, node, self._fenced, self.supervisor)
         await self._journal.start()
         stack.push_async_callback(self._journal.stop, self.shutdown.grace)
         recovery = Recovery(self, self._journal)
@@ -234,6 +238,13 @@ class CoreBus:
         return [c for socket in self.sockets.values() for c in socket.connections.values()]
 
     def _deliver(self, publication: Publication) -> None:
+        try:
+            self._hand_on(publication)
+        except BaseException as error:
+            # Neither the broker nor the publisher is to blame for what arrives, or for who listens.
+            self.supervisor.note("delivery", error)
+
+    def _hand_on(self, publication: Publication) -> None:
         channels = self._spaces.get(publication.space)
         if channels is not None:
             channels.deliver(publication)
@@ -258,16 +269,33 @@ class CoreBus:
     def _look_for_lost(self) -> None:
         """Tell the connections whose client went while the connect chain ran, which aiohttp would not.
 
-        And hold the message chains to their time: no message needs a timer for that.
+        And hold the message chains to their time: no message needs a timer for that. The next look comes, and
+        every connection and socket has its turn, whatever one of them raises.
         """
-        for connection in self.connecting:
+        self._schedule_sweep()
+        for connection in tuple(self.connecting):
+            self._look_at(connection)
+        self._look_at_memory()
+        now = asyncio.get_running_loop().time()
+        for socket in self.sockets.values():
+            try:
+                socket.watch(now)
+            except BaseException as error:
+                self.supervisor.note(SWEEP, error)
+
+    def _look_at(self, connection: ClientConnection) -> None:
+        try:
             if connection.lost is not None and connection.lost():
                 connection.client_left()
-        loop = asyncio.get_running_loop()
-        if self.gate.limits.memory:
-            # It reads a file of the kernel's, which the event loop does not do.
-            loop.run_in_executor(None, self.gate.look)
-        now = loop.time()
-        for socket in self.sockets.values():
-            socket.watch(now)
-        self._schedule_sweep()
+        except BaseException as error:
+            self.supervisor.note(SWEEP, error)
+
+    def _look_at_memory(self) -> None:
+        """Have it looked at in a thread, because that reads a file of the kernel's; one look at a time."""
+        if not self.gate.limits.memory or (self._looking is not None and not self._looking.done()):
+            return
+        try:
+            look = self.supervisor.guard("the look at memory", self.gate.look)
+            self._looking = asyncio.get_running_loop().run_in_executor(None, look)
+        except BaseException as error:
+            self.supervisor.note(SWEEP, error)

@@ -4,37 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .audiences import Audiences, is_pattern
+from .audiences import Audiences
 from .broker import Publication
+from .channel_names import check_name
 from .frames import Message
+from .supervision import Supervisor
 
 if TYPE_CHECKING:
     from .connection import ClientConnection
-
-MAX_CHANNEL_BYTES = 256
-
-
-def check_name(name: str) -> None:
-    """Raise ValueError unless the name is 1 to 256 bytes of UTF-8 without control characters."""
-    if not isinstance(name, str) or not name:
-        raise ValueError(f"a channel's name is a str that is not empty, not {name!r}")
-    if len(name.encode(errors="surrogatepass")) > MAX_CHANNEL_BYTES:
-        raise ValueError(f"a channel's name is at most {MAX_CHANNEL_BYTES} bytes long")
-    if not name.isprintable():
-        raise ValueError("a channel's name has no control characters")
-
-
-def check_channel(name: str) -> None:
-    """Raise ValueError unless the name is that of one channel, so that something can be published to it."""
-    check_name(name)
-    if is_pattern(name):
-        raise ValueError(f"{name!r} is a pattern: it can be subscribed to, and not published to")
 
 
 class Channels:
     """The channels of one space. Subscribing costs O(1), publishing O(audience)."""
 
-    def __init__(self) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self._audiences: Audiences[ClientConnection] = Audiences()
 
     def subscribe(self, channel: str, connection: ClientConnection) -> str:
@@ -42,8 +26,7 @@ class Channels:
 
         Returns the name to note: an equal string, but one that all subscribers share.
         """
-        check_name(channel)
-        return self._audiences.subscribe(channel, connection)
+        return self._audiences.subscribe(check_name(channel), connection)
 
     def unsubscribe(self, channel: str, connection: ClientConnection) -> None:
         """Take it out again; an audience that is empty is forgotten."""
@@ -57,10 +40,14 @@ class Channels:
         for connection in self._audiences.recipients(publication.channel):
             if exclude and connection.id in exclude:
                 continue
-            outbox = connection.outbox
-            frame = plain if outbox.deflate is None else message.compressed(outbox.deflate)
-            if outbox.push(frame, label):
-                count += 1
+            try:
+                outbox = connection.outbox
+                frame = plain if outbox.deflate is None else message.compressed(outbox.deflate)
+                if outbox.push(frame, label):
+                    count += 1
+            except Exception as error:
+                # One that can't be sent to takes nothing from the others.
+                self._supervisor.note("delivery to a connection", error)
         return count
 
     @property

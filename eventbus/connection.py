@@ -9,11 +9,15 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .backlog import Backlog
+from .channel_names import MAX_CHANNEL_BYTES, check_name
 from .context import ConnectionDetails, Context, Data, Handshake, Identity
+from .description import exact, is_a, type_name
 from .errors import ConnectionGone, LimitReached
 from .events import CloseCode, ConnectionState
-from .frames import Message, encode
+from .frames import Message, encode, utf8
+from .identities import checked, user_of
 from .outbox import Outbox, Wire
+from .supervision import put_away
 
 if TYPE_CHECKING:
     from .sockets import BusSocket
@@ -25,9 +29,12 @@ MAX_REASON_BYTES = 123
 
 def check_close(code: int, reason: str) -> None:
     """Raise ValueError unless a close frame may carry the code (RFC 6455 section 7.4) and the reason."""
-    if code not in SENDABLE and not 3000 <= code <= 4999:
-        raise ValueError(f"close code {code!r} can't be sent; use 1000, or 4000 to 4999 for your own")
-    if len(reason.encode()) > MAX_REASON_BYTES:
+    if not is_a(code, int) or (code not in SENDABLE and not 3000 <= code <= 4999):
+        said = code if is_a(code, int) and -10_000 < code < 100_000 else type_name(code)
+        raise ValueError(f"close code {said} can't be sent; use 1000, or 4000 to 4999 for your own")
+    if not is_a(reason, str):
+        raise ValueError(f"the reason of a close frame is a str, not {type_name(reason)}")
+    if len(utf8(reason)) > MAX_REASON_BYTES:
         raise ValueError(f"the reason of a close frame is at most {MAX_REASON_BYTES} bytes long")
 
 
@@ -60,6 +67,7 @@ class ClientConnection:
         "_channels",
         "_closer",
         "_grace",
+        "_identity",
         "_session",
         "close_code",
         "close_reason",
@@ -67,7 +75,6 @@ class ClientConnection:
         "handling",
         "handshake",
         "id",
-        "identity",
         "journaled",
         "lost",
         "outbox",
@@ -87,7 +94,7 @@ class ClientConnection:
         self.id = secrets.token_urlsafe(16)
         self.socket = socket
         self.handshake = handshake
-        self.identity: Identity | None = None
+        self._identity: Identity | None = None
         self.user: str | None = None
         """Whose connection it is counted as."""
         self.state = ConnectionState.CONNECTING
@@ -123,6 +130,15 @@ class ClientConnection:
     @property
     def channels(self) -> Collection[str]:
         return View(self._channels or ())
+
+    @property
+    def identity(self) -> Identity | None:
+        return self._identity
+
+    @identity.setter
+    def identity(self, identity: Identity | None) -> None:
+        # What is set here is counted, logged and written down for others: it is made certain here, once.
+        self._identity = None if identity is None else checked(identity)
 
     @property
     def session(self) -> dict[str, Any]:
@@ -167,20 +183,24 @@ class ClientConnection:
     async def subscribe(self, channel: str) -> None:
         if not self.sendable:
             raise ConnectionGone(self.id, self.socket.name)
+        self.socket.check_length(channel)
+        channel = check_name(channel)
         most = self.socket.options.max_subscriptions
         if most and self._channels and len(self._channels) >= most and channel not in self._channels:
             self.socket.bus.gate.refused["subscriptions"] += 1
             raise LimitReached(f"a connection of {self.socket.name!r} has {most} subscriptions at most")
-        self.socket.check_length(channel)
         name = self.socket.channels.subscribe(channel, self)
         if self._channels is None:
             self._channels = set()
         self._channels.add(name)
 
     async def unsubscribe(self, channel: str) -> None:
-        self.socket.channels.unsubscribe(channel, self)
+        name = exact(channel, MAX_CHANNEL_BYTES + 1)
+        if name is None:
+            return
+        self.socket.channels.unsubscribe(name, self)
         if self._channels is not None:
-            self._channels.discard(channel)
+            self._channels.discard(name)
 
     def accept(self, wire: Wire) -> None:
         """The handshake is done: what was sent so far leaves first, and then the close, if there was one."""
@@ -201,7 +221,7 @@ class ClientConnection:
         if self not in bus.connecting:
             return
         bus.connecting.discard(self)
-        self.user = self.identity.user if self.identity is not None else None
+        self.user = user_of(self._identity)
         bus.gate.settle(self.user)
 
     def retire(self, code: int, reason: str) -> None:
@@ -233,10 +253,14 @@ class ClientConnection:
         try:
             async with asyncio.timeout(self.socket.close_timeout):
                 await self.outbox.drain()
+            self._finish_close(wire)
         except TimeoutError:
             wire.abort()
-        else:
-            self._finish_close(wire)
+        except BaseException as error:
+            wire.abort()
+            if put_away(error) or is_a(error, asyncio.CancelledError):
+                raise
+            self.socket.bus.supervisor.note("closing a connection", error)
 
     def _finish_close(self, wire: Wire) -> None:
         assert self.close_code is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from multidict import CIMultiDictProxy, MultiMapping
 
+    from .documents import CollectionRef
     from .nesting import Nesting
 
 Next: TypeAlias = "Callable[[Context], Awaitable[Context]]"
@@ -204,7 +205,10 @@ class Connection(Protocol):
         ...
 
     def send(self, data: Data) -> None:
-        """Put one message into the outbox; never blocks. Raises ConnectionGone, or TypeError for the data."""
+        """Put one message into the outbox; never blocks.
+
+        Raises ConnectionGone, TypeError for what is no str or bytes, ValueError for a str that is no UTF-8.
+        """
         ...
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -252,7 +256,7 @@ class Socket(Protocol):
         ...
 
     async def send(self, connection_id: str, data: Data) -> None:
-        """Send to one connection by id. Raises ConnectionGone, or TypeError for the data."""
+        """Send to one connection by id. Raises ConnectionGone, TypeError or ValueError for the data."""
         ...
 
     async def close(self, connection_id: str, code: int = 1000, reason: str = "") -> None:
@@ -266,70 +270,12 @@ class Socket(Protocol):
 
         `key` says what the message is about: where the socket keeps only the latest of a channel for slow
         clients, a newer message replaces a waiting one with the same key. Raises ValueError for the channel,
-        TypeError for the data.
+        TypeError for what is no str or bytes, ValueError for text that is no UTF-8 (data, ids and key alike).
         """
         ...
 
     async def connection(self, connection_id: str) -> ConnectionDetails:
         """What is known of a connection. Raises ConnectionGone."""
-        ...
-
-
-class Document(Protocol):
-    """One document of a collection, by its key (1 to 256 bytes of UTF-8)."""
-
-    async def set(self, document: Mapping[str, Any]) -> None:
-        """Write the whole document, replacing what was there."""
-        ...
-
-    async def get(self) -> dict[str, Any]:
-        """A copy of the document. Raises NotFound."""
-        ...
-
-    async def delete(self) -> None:
-        """Remove it and its sub-collections. A missing one is nothing."""
-        ...
-
-    def collection(self, name: str) -> CollectionRef:
-        """A sub-collection of this document; only one level deep."""
-        ...
-
-
-class Page(Protocol):
-    """What one `fetch` brought: (key, document) pairs, and the token of the next page or None."""
-
-    @property
-    def items(self) -> list[tuple[str, dict[str, Any]]]: ...
-
-    @property
-    def token(self) -> str | None: ...
-
-
-class Query(Protocol):
-    """A query: conditions joined with "and". Each call returns a new query."""
-
-    def where(self, field: str, operator: str, value: Any) -> Query:
-        """Keep documents whose field compares so: `== < <= > >= starts_with`."""
-        ...
-
-    def limit(self, count: int) -> Query:
-        """At most so many documents a page (fetch) or in all (stream)."""
-        ...
-
-    async def fetch(self, token: str | None = None) -> Page: ...
-
-    def stream(self) -> AsyncIterator[tuple[str, dict[str, Any]]]: ...
-
-
-class CollectionRef(Protocol):
-    """A named collection of documents."""
-
-    def doc(self, key: str) -> Document: ...
-
-    def query(self) -> Query: ...
-
-    def allowing(self, *permissions: str) -> CollectionRef:
-        """The same collection with only these of `reading`, `writing`, `deleting` granted."""
         ...
 
 

@@ -3,7 +3,7 @@
 An exception of a plugin, an application or an extension may be of any class: its `__str__`, its `__class__`,
 a property named `__cause__`, its metaclass or the variables of its frames can raise, and what they raise need
 not be an Exception. Here only exact types, identities and the interpreter's own fields are looked at. The one
-thing of it that runs is `__str__`, because nothing else knows the message; whatever that does, text comes back.
+thing of it that runs is `__str__`, because nothing else knows the message. Text comes back in any case.
 
 Logging is handed the text alone, so that no handler runs code of the exception either.
 """
@@ -60,10 +60,15 @@ def exact(value: object, most: int = MOST) -> str | None:
 
 def one_line(text: str) -> str:
     """The same text in one line that can be printed anywhere: without control characters and surrogates."""
-    text = " ".join(text.split()).encode(errors="backslashreplace").decode()
+    return printable(" ".join(text.split()))
+
+
+def printable(text: str) -> str:
+    """The same text, with surrogates and control characters but line ends and tabs written as escapes."""
+    text = text.encode(errors="backslashreplace").decode()
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return "".join(each if each.isprintable() or each in "\r\n\t" else ascii(each)[1:-1] for each in text)
 
 
 def type_name(value: object) -> str:

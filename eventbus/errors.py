@@ -90,7 +90,9 @@ class PluginBroken(PluginError):
 class PluginFailed(PluginError):
     """A link raised, or returned something that is no context. The cause is `__cause__`."""
 
-    def __init__(self, plugin: str, socket: str, event: EventType, connection_id: str, message: str) -> None:
+    def __init__(
+        self, plugin: str, socket: str, event: EventType | str, connection_id: str, message: str
+    ) -> None:
         self.socket = socket
         self.event = event
         self.connection_id = connection_id

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING
+
+from .supervision import Supervisor
 
 if TYPE_CHECKING:
     from .outbox import Outbox
@@ -16,7 +19,8 @@ SLICE = 256
 class Flusher:
     """Writes every touched outbox once, in the next turn of the event loop."""
 
-    def __init__(self, ceiling: int) -> None:
+    def __init__(self, ceiling: int, supervisor: Supervisor | None = None) -> None:
+        self._supervisor = supervisor or Supervisor()
         self.ceiling = ceiling
         """Bytes that may wait for slow clients in all."""
         self.held = 0
@@ -35,7 +39,14 @@ class Flusher:
     def _flush(self) -> None:
         touched = self._touched
         for _ in range(min(len(touched), SLICE)):
-            touched.popleft().flush()
+            outbox = touched.popleft()
+            try:
+                outbox.flush()
+            except BaseException as error:
+                # What was to be written is gone, so it is closed; the others are written all the same.
+                self._supervisor.note("writing to a connection", error)
+                with contextlib.suppress(BaseException):
+                    outbox.give_up("writing failed", "gone")
         if touched:
             asyncio.get_running_loop().call_soon(self._flush)
         else:

@@ -30,19 +30,45 @@ def frame(first: int, payload: bytes) -> bytes:
     return struct.pack("!BBQ", first, 127, length) + payload
 
 
-def payload_of(data: str | bytes) -> tuple[int, bytes]:
-    """First byte and payload of a message: text for a str, binary for bytes-likes. Raises TypeError."""
+def utf8(text: str) -> bytes:
+    """The text as UTF-8, and nothing that a class derived from str makes of it. Raises ValueError."""
+    try:
+        return str.encode(text)
+    except UnicodeEncodeError as error:
+        place = error.start
+    raise ValueError(
+        f"a text message is UTF-8, and this one has a lone surrogate at index {place}; send bytes"
+    )
+
+
+def exactly(data: str | bytes) -> str | bytes:
+    """The message as an exact str or exact bytes, which nobody changes any more.
+
+    Raises TypeError for what is no message, ValueError for text that is no UTF-8.
+    """
     if isinstance(data, str):
-        return TEXT, data.encode()
+        if not str.isascii(data):
+            utf8(data)
+        return str.__str__(data)
+    return data if type(data) is bytes else payload_of(data)[1]
+
+
+def payload_of(data: str | bytes) -> tuple[int, bytes]:
+    """First byte and payload of a message: text for a str, binary for bytes-likes.
+
+    Raises TypeError for all else, ValueError for text that is no UTF-8.
+    """
+    if isinstance(data, str):
+        return TEXT, utf8(data)
     if isinstance(data, bytes | bytearray | memoryview):
-        return BINARY, bytes(data)
+        return BINARY, memoryview(data).tobytes()
     raise TypeError(f"a message is str or bytes, not {type(data).__name__}; encode it first")
 
 
 def encode(data: str | bytes) -> bytes:
-    """One whole frame: text for a str, binary for bytes-likes. Raises TypeError for all else."""
+    """One whole frame: text for a str, binary for bytes-likes. Raises as `payload_of`."""
     if type(data) is str:
-        payload = data.encode()
+        payload = utf8(data)
         if len(payload) < 126:
             return SHORT_TEXT[len(payload)] + payload
         return frame(TEXT, payload)

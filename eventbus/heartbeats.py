@@ -9,6 +9,8 @@ import asyncio
 import math
 from typing import Protocol
 
+from .supervision import Supervisor
+
 TICK = 0.25
 """Seconds between two turns of the wheel, and so the precision of a heartbeat."""
 
@@ -29,7 +31,8 @@ class Beating(Protocol):
 class Heartbeats:
     """Calls `beat` of everything that was added; the timer runs only while there is something."""
 
-    def __init__(self) -> None:
+    def __init__(self, supervisor: Supervisor | None = None) -> None:
+        self._supervisor = supervisor or Supervisor()
         self._slots: dict[int, dict[Beating, None]] = {}
         self._now = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -52,9 +55,17 @@ class Heartbeats:
     def _turn(self) -> None:
         self._timer = None
         self._now += 1
-        for beating in self._slots.pop(self._now, {}):
+        slot = self._slots.pop(self._now, {})
+        for beating in tuple(slot):
+            if beating.slot is not slot:
+                continue  # removed by one that came before it
             beating.slot = None
-            if beating.beat():
+            again = True
+            try:
+                again = beating.beat()
+            except BaseException as error:
+                self._supervisor.note("heartbeats", error)
+            if again:
                 self.add(beating)
         if self._slots and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)

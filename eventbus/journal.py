@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from .context import Identity
+from .description import describe
+from .entries import entry_of
 from .errors import StoreError
 from .node import Node, this_node
 from .store.protocol import Change, Place, Store
+from .supervision import Supervisor
 
 if TYPE_CHECKING:
     from .connection import ClientConnection
@@ -43,21 +45,6 @@ RETRY = 1.0
 TAKEN_FOR_DEAD = "this node was taken for dead, and begins again as another one"
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a connection after a crash. Headers, query and cookies are not: they hold secrets."""
-
-    socket: str
-    path: str
-    remote: str | None
-    trace: str | None
-    since: float
-    identity: Identity | None
-    session: dict[str, Any]
-
-
-unfit: set[tuple[str, str]] = set()
-"""Sockets and names of session values that JSON can't carry, so that each is complained of once."""
-
 encode = msgspec.json.Encoder().encode
 
 
@@ -67,9 +54,11 @@ def connections_of(node_id: str) -> Place:
 
 
 class Item(NamedTuple):
-    """What waits to be written of a connection: its entry, or with `done` being None, its end."""
+    """What waits to be written of a connection: its entry, or with `entry` being None, its end."""
 
     connection: ClientConnection
+    entry: bytes | None = None
+    """Encoded already: what can't be encoded must not get near the others of its batch."""
     done: asyncio.Future[None] | None = None
     announced: bool = False
     """Whether it has an entry already."""
@@ -82,8 +71,9 @@ class Journal:
     the journal begins again as another node. What was written until then is owed by whoever claimed it.
     """
 
-    def __init__(self, store: Store, node: Node, fenced: Callable[[], None]) -> None:
+    def __init__(self, store: Store, node: Node, fenced: Callable[[], None], supervisor: Supervisor) -> None:
         self._store = store
+        self._supervisor = supervisor
         self._fenced = fenced
         self._items: list[Item] = []
         self._task: asyncio.Task[None] | None = None
@@ -113,7 +103,7 @@ class Journal:
         async with self._moving:
             waiting, self._items = [*items, *self._items], []
             for item in waiting:
-                if item.done is not None:
+                if item.entry is not None:
                     item.connection.journaled = item.announced
                     refuse(item, StoreError(TAKEN_FOR_DEAD))
             if self.node is node:
@@ -127,7 +117,8 @@ class Journal:
         node = self.node
         connection.journaled = True
         try:
-            if await self._store.write([self._entry(connection), change], self.own):
+            entry = Change(self._place, connection.id, entry_of(connection))
+            if await self._store.write([entry, change], self.own):
                 return
             await self.lost(node)
             raise StoreError(TAKEN_FOR_DEAD)
@@ -141,7 +132,7 @@ class Journal:
         if connection.reaped:
             return
         done = asyncio.get_running_loop().create_future()
-        self._add(Item(connection, done, connection.journaled))
+        self._add(Item(connection, entry_of(connection), done, connection.journaled))
         connection.journaled = True
         await done
 
@@ -153,38 +144,40 @@ class Journal:
     def _add(self, item: Item) -> None:
         self._items.append(item)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._write())
-
-    def _entry(self, connection: ClientConnection) -> Change:
-        return Change(self._place, connection.id, encode(entry_of(connection)))
-
-    def _change(self, item: Item) -> Change:
-        if item.done is None:
-            return Change(self._place, item.connection.id, None)
-        return self._entry(item.connection)
+            self._task = self._supervisor.start("the journal", self._write)
 
     async def _write(self) -> None:
         while self._items:
             items, self._items = self._items, []
             node = self.node
             try:
-                if not await self._store.write([self._change(item) for item in items], self.own):
+                changes = [Change(self._place, item.connection.id, item.entry) for item in items]
+                if not await self._store.write(changes, self.own):
                     await self.lost(node, items)
                     continue
             except StoreError as error:
                 # Who waits for an entry is told; what was to be struck out still is.
                 for item in items:
                     refuse(item, error)
-                strikes = [item for item in items if item.done is None] if self.node is node else []
-                if strikes:
+                if strikes := self._strikes(items, node):
                     logger.warning("journal: %d ends are not written: %s", len(strikes), error)
                     self._items = strikes + self._items
                     await asyncio.sleep(RETRY)
+            except BaseException as error:
+                # No store may raise this. Nobody is left waiting, and the supervisor goes on with the rest.
+                for item in items:
+                    refuse(item, StoreError(f"the journal failed: {describe(error)}"))
+                self._items = self._strikes(items, node) + self._items
+                raise
             else:
                 for item in items:
                     if item.done is not None and not item.done.done():
                         item.done.set_result(None)
         self._task = None
+
+    def _strikes(self, items: Sequence[Item], node: Node) -> list[Item]:
+        """The ends among the items that still have to be written: none once another node answers for them."""
+        return [item for item in items if item.entry is None] if self.node is node else []
 
     async def stop(self, seconds: float) -> None:
         """Write what waits, for so long at most, and take the node out if it leaves no connection behind."""
@@ -207,35 +200,3 @@ def refuse(item: Item, error: StoreError) -> None:
     """Tell who waits for an entry that it is not written."""
     if item.done is not None and not item.done.done():
         item.done.set_exception(error)
-
-
-def entry_of(connection: ClientConnection) -> Entry:
-    """What the journal keeps of a connection."""
-    handshake = connection.handshake
-    return Entry(
-        socket=connection.socket.name,
-        path=handshake.path,
-        remote=handshake.remote,
-        trace=handshake.trace,
-        since=connection.since,
-        identity=connection.identity,
-        session=sound(connection),
-    )
-
-
-def sound(connection: ClientConnection) -> dict[str, Any]:
-    """The session, without values that JSON can't carry."""
-    kept = {}
-    for name, value in connection.session.items():
-        try:
-            encode({name: value})
-        except (TypeError, ValueError, RecursionError) as error:
-            socket = connection.socket.name
-            if (socket, name) not in unfit:
-                unfit.add((socket, name))
-                logger.warning(
-                    "journal: session value %r can't be written: %s", name, error, extra={"socket": socket}
-                )
-        else:
-            kept[name] = value
-    return kept

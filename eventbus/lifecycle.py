@@ -21,6 +21,18 @@ from typing import Literal
 from .chain import Chain, blamed
 from .connection import ClientConnection
 from .context import Context, Request
+from .description import (
+    CAUSE,
+    TRACEBACK,
+    causes,
+    describe,
+    exact,
+    is_a,
+    log_error,
+    members,
+    message_of,
+    printable,
+)
 from .errors import (
     ConnectionGone,
     EventBusError,
@@ -34,12 +46,17 @@ from .errors import (
 from .events import CloseCode, ConnectionState, EventType
 from .hookspecs import Outcome
 from .sockets import BusSocket
+from .supervision import put_away
 from .write_ahead import arriving
 
 logger = logging.getLogger("eventbus")
 
 MESSAGE = EventType.MESSAGE
 """Looked up once: reading a member of an enum costs as much as a small function call."""
+
+
+MAX_REASON = 65_536
+"""Characters of the body of a refusal."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -70,20 +87,22 @@ async def connect(connection: ClientConnection) -> Refusal | None:
         result = await within(socket, "connect", ctx)
         response = result.response
         if not response.success:
-            refusal = Refusal(response.status, response.reason)
+            refusal = refusal_of(response.status, response.reason)
         accepted = refusal is None
     except Reject as reject:
-        refusal = Refusal(reject.status, reject.reason)
+        refusal = refusal_of(*stated(reject))
     except Overdue as error:
-        log_failure(socket, ctx, error)
+        log_failure(connection, EventType.CONNECT, error)
         refusal = Refusal(503, "")
     except asyncio.CancelledError as error:
         if really_cancelled():
             raise
-        log_failure(socket, ctx, error)
+        log_failure(connection, EventType.CONNECT, error)
         refusal = Refusal(500, "")
-    except Exception as error:
-        log_failure(socket, ctx, error)
+    except BaseException as error:
+        if put_away(error):
+            raise
+        log_failure(connection, EventType.CONNECT, error)
         refusal = Refusal(500, "")
         owed = store_failed(error)
     finally:
@@ -99,6 +118,23 @@ async def connect(connection: ClientConnection) -> Refusal | None:
     return refusal
 
 
+def stated(reject: Reject) -> tuple[object, object]:
+    """Status and reason of a Reject; None for what can't be had of a class with code of its own."""
+    try:
+        return reject.status, reject.reason
+    except BaseException:
+        return None, None
+
+
+def refusal_of(status: object, reason: object) -> Refusal:
+    """The refusal that a link asks for, as an answer can carry it; 500 where the status is none for that."""
+    code = int.__int__(status) if is_a(status, int) else 0  # type: ignore[arg-type]
+    if not 400 <= code <= 599:
+        logger.error("a connection is refused with 500: a link set no status from 400 to 599")
+        return Refusal(500, "")
+    return Refusal(code, printable(exact(reason, MAX_REASON) or ""))
+
+
 def message(connection: ClientConnection, data: bytes, is_binary: bool) -> Context:
     """The context of a message, for `run` or the chain's own `call`; what those raise is for `failed`.
 
@@ -110,8 +146,15 @@ def message(connection: ClientConnection, data: bytes, is_binary: bool) -> Conte
 
 
 def failed(connection: ClientConnection, ctx: Context, error: BaseException) -> None:
-    """A message chain failed: logs it, and does what `on_error` says. Raises it if the task is cancelled."""
-    if isinstance(error, asyncio.CancelledError) and really_cancelled():
+    """A message chain failed: logs it, and does what `on_error` says. Raises it if the task is cancelled.
+
+    What is no Exception, such as the panic of an extension, closes the connection in any case: whoever raises
+    that doesn't promise that it can go on.
+    """
+    cancelled = is_a(error, asyncio.CancelledError)
+    if put_away(error):
+        raise error
+    if cancelled and really_cancelled():
         if not connection.overdue:
             raise error
         task = asyncio.current_task()
@@ -120,14 +163,15 @@ def failed(connection: ClientConnection, ctx: Context, error: BaseException) -> 
         connection.overdue = False
         allowed = connection.socket.options.message_timeout
         overdue = Overdue(f"it took longer than message_timeout, {allowed:g} s, and was cancelled")
-        error = overdue.with_traceback(error.__traceback__)
+        error = overdue.with_traceback(TRACEBACK(error))
     socket = connection.socket
-    if isinstance(error, ConnectionGone) and error.connection_id == connection.id:
+    if type(error) is ConnectionGone and error.connection_id == connection.id:
         # The client left while its message was handled: no fault of any plugin.
         logger.debug("the client was gone before its answer", extra={"connection": connection.id})
         return
-    log_failure(socket, ctx, error)
-    if socket.options.on_error == "close" and connection.sendable:
+    log_failure(connection, MESSAGE, error)
+    last = socket.options.on_error == "close" or not (cancelled or is_a(error, Exception))
+    if last and connection.sendable:
         connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
 
 
@@ -158,12 +202,14 @@ async def disconnect(
             await within(socket, "disconnect", ctx)
         ended = True
     except asyncio.CancelledError as error:
-        log_failure(socket, ctx, error)
+        log_failure(connection, EventType.DISCONNECT, error)
         if really_cancelled():
             raise
         ended = True
-    except Exception as error:
-        log_failure(socket, ctx, error)
+    except BaseException as error:
+        if put_away(error):
+            raise
+        log_failure(connection, EventType.DISCONNECT, error)
         ended = not store_failed(error)
     finally:
         socket.forget(connection)
@@ -192,48 +238,50 @@ async def within(socket: BusSocket, event: Literal["connect", "disconnect"], ctx
             raise
         overdue = Overdue(f"it took longer than {event}_timeout, {seconds:g} s, and was cancelled")
         # The cancelled link is in the traceback of the cancelling.
-        cause = error.__cause__ or error
-        raise overdue.with_traceback(cause.__traceback__) from None
+        cause = CAUSE(error)
+        raise overdue.with_traceback(TRACEBACK(error if cause is None else cause)) from None
 
 
 async def run(socket: BusSocket, chain: Chain, ctx: Context) -> Context:
     """Await a chain, and tell the observers how it went."""
-    observers = socket.bus.observers
+    observers, event, connection_id = socket.bus.observers, ctx.request.event, ctx.request.connection_id
     if not observers:
-        return await chain.call(ctx)
+        return chain.check(ctx, await chain.begin(ctx))
     started = time.perf_counter()
     result = "ok"
-    error: Exception | None = None
+    error: BaseException | None = None
     try:
-        done = await chain.call(ctx)
+        done = chain.check(ctx, await chain.begin(ctx))
         if not done.response.success:
             result = "rejected"
         return done
     except Reject as reject:
-        result = "rejected" if ctx.request.event is EventType.CONNECT else "failed"
+        result = "rejected" if event is EventType.CONNECT else "failed"
         error = reject
         raise
     except asyncio.CancelledError:
         result = "cancelled"
         raise
-    except Exception as raised:
+    except BaseException as raised:
         result, error = "failed", raised
         raise
     finally:
         outcome = Outcome(
-            socket=ctx.request.socket,
-            event=ctx.request.event,
-            connection_id=ctx.request.connection_id,
+            socket=socket.name,
+            event=event,
+            connection_id=connection_id,
             result=result,
             seconds=time.perf_counter() - started,
-            plugin=blamed(error) if error else "",
+            plugin="" if error is None else blamed(error),
             error=error,
         )
         for name, observe in observers:
             try:
                 observe(outcome)
-            except Exception:
-                logger.exception("observer %r raised", name, extra={"plugin": name})
+            except BaseException as raised:
+                log_error(
+                    logger, f"observer {name!r} raised: {describe(raised)}", raised, extra={"plugin": name}
+                )
 
 
 MISUSE = (NotFound, PermissionDenied, InvalidRequest)
@@ -242,12 +290,16 @@ MISUSE = (NotFound, PermissionDenied, InvalidRequest)
 
 def store_failed(error: BaseException | None) -> bool:
     """Whether the store is the cause of it, rather than a plugin."""
-    while error is not None:
-        if isinstance(error, BaseExceptionGroup):
-            return any(map(store_failed, error.exceptions))
-        if isinstance(error, StoreError) and not isinstance(error, MISUSE):
-            return True
-        error = error.__cause__
+    seen: set[int] = set()
+    waiting = [] if error is None else [error]
+    while waiting:
+        for each in causes(waiting.pop()):
+            if id(each) in seen:
+                break
+            seen.add(id(each))
+            if is_a(each, StoreError) and not any(is_a(each, kind) for kind in MISUSE):
+                return True
+            waiting.extend(members(each))
     return False
 
 
@@ -262,24 +314,21 @@ def cancellings() -> int:
     return 0 if task is None else task.cancelling()
 
 
-def log_failure(socket: BusSocket, ctx: Context, error: BaseException) -> None:
-    """One record with socket, event, connection and plugin; it counts too."""
-    request = ctx.request
-    plugin = blamed(error)
-    socket.bus.failures[request.socket, str(request.event), plugin] += 1
-    readable = isinstance(error, PluginFailed | Overdue) or store_failed(error)
-    what = str(error) if readable else f"{type(error).__name__}: {error}"
-    logger.error(
-        "%s chain of socket %s failed in %s: %s",
-        request.event,
-        request.socket,
-        plugin or "the chain",
-        what,
-        exc_info=None if readable else error,
-        extra={
-            "socket": request.socket,
-            "event": str(request.event),
-            "connection": request.connection_id,
-            "plugin": plugin,
-        },
-    )
+def log_failure(connection: ClientConnection, event: EventType, error: BaseException) -> None:
+    """One record with socket, event, connection and plugin; it counts too.
+
+    Nothing is read of the context: the chain had it, and may have put anything there.
+    """
+    plugin, socket = blamed(error), connection.socket
+    socket.bus.failures[socket.name, str(event), plugin] += 1
+    extra = {
+        "socket": socket.name,
+        "event": str(event),
+        "connection": connection.id,
+        "plugin": plugin,
+    }
+    where = f"{event} chain of socket {socket.name} failed in {plugin or 'the chain'}"
+    if type(error) is PluginFailed or type(error) is Overdue or store_failed(error):
+        logger.error("%s: %s", where, message_of(error), extra=extra)
+    else:
+        log_error(logger, f"{where}: {describe(error)}", error, extra=extra)

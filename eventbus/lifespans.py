@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from .description import describe, is_a, log_error, message_of, type_name
 from .errors import EventBusError, PluginBroken
+from .supervision import put_away
 
 logger = logging.getLogger("eventbus")
 
@@ -26,8 +29,8 @@ class Lifespan:
     def make(self) -> None:
         """Ask the plugin for its context manager, without entering it. Raises PluginBroken."""
         made = self.enter()
-        if not (hasattr(made, "__aenter__") and hasattr(made, "__aexit__")):
-            what = f"eventbus_lifespan returned {type(made).__name__}, which is no async context manager"
+        if not is_context_manager(made):
+            what = f"eventbus_lifespan returned {type_name(made)}, which is no async context manager"
             raise PluginBroken(self.plugin, what)
         self.made = made
 
@@ -41,7 +44,11 @@ class Lifespan:
 
     def same_as(self, other: Lifespan) -> bool:
         """Whether a running one can stand in for the other."""
-        return self.plugin == other.plugin and bool(self.options == other.options)
+        try:
+            return self.plugin == other.plugin and bool(self.options == other.options)
+        except Exception:
+            # Options of a class that can't be compared: a new one is entered.
+            return False
 
 
 class Lifespans:
@@ -75,21 +82,46 @@ async def enter(lifespan: Lifespan) -> AbstractAsyncContextManager[Any]:
     """Enter one. Raises PluginBroken with what it raised."""
     try:
         context = lifespan.take()
-    except PluginBroken as error:
-        raise PluginBroken(lifespan.plugin, f"plugin {lifespan.plugin!r}: {error}") from error
+    except BaseException as error:
+        what = message_of(error) if type(error) is PluginBroken else describe(error)
+        raise PluginBroken(lifespan.plugin, f"plugin {lifespan.plugin!r}: {what}") from error
     try:
         await context.__aenter__()
-    except Exception as error:
-        raise PluginBroken(
-            lifespan.plugin, f"plugin {lifespan.plugin!r} failed to start: {type(error).__name__}: {error}"
-        ) from error
+    except BaseException as error:
+        if cancelled(error):
+            raise
+        what = f"plugin {lifespan.plugin!r} failed to start: {describe(error)}"
+        raise PluginBroken(lifespan.plugin, what) from error
     return context
 
 
 async def leave(entered: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]]) -> None:
     """Leave them in reverse; one that raises is logged and stops none of the others."""
+    given_up: BaseException | None = None
     for lifespan, context in reversed(entered):
         try:
             await context.__aexit__(None, None, None)
-        except Exception:
-            logger.exception("plugin %r failed to stop", lifespan.plugin, extra={"plugin": lifespan.plugin})
+        except BaseException as error:
+            if cancelled(error):
+                given_up = error
+                continue
+            what = f"plugin {lifespan.plugin!r} failed to stop: {describe(error)}"
+            log_error(logger, what, error, extra={"plugin": lifespan.plugin})
+    if given_up is not None:
+        raise given_up
+
+
+def is_context_manager(made: object) -> bool:
+    """Whether `async with` takes it; asked of the class, as that does."""
+    try:
+        return hasattr(type(made), "__aenter__") and hasattr(type(made), "__aexit__")
+    except BaseException:
+        return False
+
+
+def cancelled(error: BaseException) -> bool:
+    """Whether somebody cancelled this task, or puts it away, rather than a plugin raising that by itself."""
+    if put_away(error):
+        return True
+    task = asyncio.current_task()
+    return is_a(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from . import lifecycle
 from .connection import ClientConnection
+from .description import describe, log_error
+from .supervision import Supervisor, put_away
 
 logger = logging.getLogger("eventbus")
 
@@ -33,7 +35,8 @@ class Owed(NamedTuple):
 class Debts:
     """Runs what is owed again. What is left when the process ends, its journal still has."""
 
-    def __init__(self) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self._owed: list[Owed] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -48,7 +51,7 @@ class Debts:
         """The store failed the disconnect chain of this connection."""
         self._owed.append(Owed(connection, code, reason))
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._pay())
+            self._task = self._supervisor.start("disconnects that are run again", self._pay)
 
     async def stop(self, seconds: float) -> None:
         """Try a last time, for so long at most."""
@@ -72,13 +75,24 @@ class Debts:
             await self._try()
         self._task = None
 
+    async def _attempt(self, owed: Owed) -> bool:
+        """Run one again, and return whether it has ended; what it raises is not the trouble of the others."""
+        try:
+            return await lifecycle.disconnect(*owed, recovered=True)
+        except BaseException as error:
+            if put_away(error) or lifecycle.really_cancelled():
+                raise
+            what = f"the disconnect of connection {owed.connection.id!r} failed: {describe(error)}"
+            log_error(logger, what, error)
+            return True
+
     async def _try(self) -> None:
         """Run each once more, while the store works."""
         count = 1
         while self._owed:
             # One to find out whether the store works again, and then many.
             some, count = self._owed[:count], AT_ONCE
-            done = await asyncio.gather(*(lifecycle.disconnect(*owed, recovered=True) for owed in some))
+            done = await asyncio.gather(*map(self._attempt, some))
             left = [owed for owed, ended in zip(some, done, strict=True) if not ended]
             # Those that failed come last the next time, so that none of them holds up the others.
             self._owed = self._owed[len(some) :] + left

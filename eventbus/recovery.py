@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -13,11 +15,14 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 from . import lifecycle
 from .connection import ClientConnection
 from .context import Handshake
+from .description import describe, log_error, message_of, printable
+from .entries import read_entry
 from .errors import StoreError
 from .events import CloseCode, ConnectionState
-from .journal import BEATS, NODES, Entry, Journal, connections_of, encode
+from .journal import BEATS, NODES, Journal, connections_of, encode
 from .node import Node, lives
 from .store.protocol import Change
+from .supervision import put_away
 
 if TYPE_CHECKING:
     from .bus import CoreBus
@@ -54,9 +59,12 @@ class Recovery:
 
     def start(self) -> None:
         """From now on."""
-        loop = asyncio.get_running_loop()
         # It beats on its own: what the dead owe may take longer than the lease.
-        self._tasks = [loop.create_task(self._again(step)) for step in (self._renew, self._look)]
+        steps = {"the beat of this node": self._renew, "recovery": self._look}
+        self._tasks = [
+            self._bus.supervisor.start(name, functools.partial(self._again, step))
+            for name, step in steps.items()
+        ]
 
     async def stop(self) -> None:
         """No longer. A disconnect chain that is cut off by this runs again at the next start."""
@@ -70,9 +78,7 @@ class Recovery:
             try:
                 await step()
             except StoreError as error:
-                logger.warning("recovery: %s", error)
-            except Exception:
-                logger.exception("recovery failed, it is tried again")
+                logger.warning("recovery: %s", message_of(error))
             await asyncio.sleep(BEAT)
 
     async def _renew(self) -> None:
@@ -85,24 +91,40 @@ class Recovery:
     async def _look(self) -> None:
         """Find the dead, claim them and run what they owe."""
         after = ""
+        known: set[str] = set()
+        failed: Exception | None = None
         while page := await self._store.find(NODES, (), after, PAGE):
             after = page[-1][0]
             for node_id, body in page:
                 if node_id == self._journal.node.id:
                     continue
-                # What it has claimed and could not finish bears this node's name.
-                if body != self._journal.own.document and not await self._dead(node_id, body):
-                    continue
-                # Of several nodes that claim it, one succeeds.
-                mine = Change(NODES, node_id, self._journal.own.document)
-                if await self._store.write([mine], Change(NODES, node_id, body)):
-                    await self._recover(node_id, mine)
+                known.add(node_id)
+                try:
+                    await self._look_at(node_id, body)
+                except Exception as error:
+                    # One that can't be judged or recovered holds up none of those that come after it.
+                    failed = error if failed is None else failed
+                    logger.warning("recovery of node %s: %s", printable(node_id), describe(error))
+        self._seen = {node_id: seen for node_id, seen in self._seen.items() if node_id in known}
+        if failed is not None:
+            raise failed
+
+    async def _look_at(self, node_id: str, body: bytes) -> None:
+        """Claim a node and run what it owes, if it is dead."""
+        # What it has claimed and could not finish bears this node's name.
+        if body != self._journal.own.document and not await self._dead(node_id, body):
+            return
+        # Of several nodes that claim it, one succeeds.
+        mine = Change(NODES, node_id, self._journal.own.document)
+        if await self._store.write([mine], Change(NODES, node_id, body)):
+            await self._recover(node_id, mine)
 
     async def _dead(self, node_id: str, body: bytes) -> bool:
         try:
             node = msgspec.json.decode(body, type=Node)
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            logger.error("recovery: the document of node %r can't be read", node_id)
+        except Exception as error:
+            # Not only what msgspec raises for bad JSON: it may be nested too deeply, or no UTF-8.
+            logger.error("recovery: the document of node %r can't be read: %s", node_id, describe(error))
             return False
         if node.id in self._journal.former:
             return True
@@ -129,7 +151,7 @@ class Recovery:
             after = page[-1][0]
             for start in range(0, len(page), AT_ONCE):
                 some = page[start : start + AT_ONCE]
-                ended = await asyncio.gather(*(self._disconnect(key, body) for key, body in some))
+                ended = await asyncio.gather(*(self._attempt(key, body) for key, body in some))
                 strikes = [Change(place, key, None) for (key, _), ok in zip(some, ended, strict=True) if ok]
                 if not await self._store.write(strikes, mine):
                     logger.warning("recovery of node %s: another node has taken it over", node_id)
@@ -143,11 +165,21 @@ class Recovery:
         self._seen.pop(node_id, None)
         logger.info("recovered node %s: %d connections got their disconnect", node_id, count)
 
+    async def _attempt(self, connection_id: str, body: bytes) -> bool:
+        """The same for one of many: what it raises is its own trouble, and it isn't tried again for ever."""
+        try:
+            return await self._disconnect(connection_id, body)
+        except BaseException as error:
+            if put_away(error) or lifecycle.really_cancelled():
+                raise
+            what = f"recovery: the disconnect of connection {connection_id!r} failed: {describe(error)}"
+            log_error(logger, what, error)
+            return True
+
     async def _disconnect(self, connection_id: str, body: bytes) -> bool:
         """Run one disconnect chain; False where the store failed it, so that it has to be run again."""
-        try:
-            entry = msgspec.json.decode(body, type=Entry)
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        entry = read_entry(body)
+        if entry is None:
             logger.error("recovery: the journal of connection %r can't be read", connection_id)
             return True
         socket = self._bus.sockets.get(entry.socket)
@@ -169,7 +201,9 @@ class Recovery:
         connection = ClientConnection(socket, handshake, lambda: True)
         connection.id = connection_id
         connection.since = entry.since
-        connection.identity = entry.identity
+        with contextlib.suppress(TypeError, ValueError):
+            # It was checked before it was written; by hand, anything may have been written since.
+            connection.identity = entry.identity
         connection.session.update(entry.session)
         connection.state = ConnectionState.CLOSED
         return await lifecycle.disconnect(connection, CloseCode.ABNORMAL, recovered=True)

@@ -12,13 +12,15 @@ from .audiences import covers
 from .backlog import Backlog, Policy
 from .broker import Publication
 from .chain import Chain, Composed, Link, build, flatten
-from .channels import MAX_CHANNEL_BYTES, Channels, check_channel
+from .channel_names import MAX_CHANNEL_BYTES, check_channel
+from .channels import Channels
 from .connection import ClientConnection
 from .context import ConnectionDetails, Data, Handshake, Middleware
 from .deflate import Compression
+from .description import is_a, type_name
 from .errors import ConnectionGone, EventBusError, LimitReached, RegistrationError
 from .events import EventType
-from .frames import encode
+from .frames import encode, exactly, utf8
 from .nesting import Nesting
 
 if TYPE_CHECKING:
@@ -198,13 +200,15 @@ class BusSocket:
     async def publish(
         self, channel: str, data: Data, exclude: Iterable[str] = (), key: str | None = None
     ) -> None:
-        check_channel(channel)
+        # All of it is made exact here: behind the broker it is everybody's.
+        channel = check_channel(channel)
         self.check_length(channel)
-        if not isinstance(data, str):
-            encode(data)
+        data = exactly(data)
         if isinstance(exclude, str):
             raise TypeError("exclude takes several connection ids, such as [id], not a str")
-        await self.bus.broker.publish(Publication(self.space, channel, data, frozenset(exclude), key))
+        left_out = frozenset(text_of(each, "a connection id") for each in exclude)
+        key = None if key is None else text_of(key, "a key")
+        await self.bus.broker.publish(Publication(self.space, channel, data, left_out, key))
 
     def check_length(self, channel: str) -> None:
         """Raise LimitReached for a channel or pattern with a longer name than the socket allows."""
@@ -248,6 +252,15 @@ class BusSocket:
             reason,
             extra={"socket": self.name, "connection": connection.id},
         )
+
+
+def text_of(value: object, what: str) -> str:
+    """The value as an exact str. Raises TypeError for what is none, ValueError for what is no UTF-8."""
+    if not is_a(value, str):
+        raise TypeError(f"{what} is a str, not {type_name(value)}")
+    text = str.__str__(value)
+    utf8(text)
+    return text
 
 
 def event_type(event: EventType | str, socket: str) -> EventType:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec
 
-from .description import describe, log_error
+from .description import describe, is_a, log_error
 
 __all__ = ["Supervisor", "describe"]
 
@@ -123,12 +123,9 @@ class Supervisor:
                 try:
                     await work()
                     return
-                except GeneratorExit as error:
-                    if not awake(task):
-                        # Nobody raised it: the loop is gone, and the interpreter puts the task away.
-                        raise
-                    raised: BaseException = error
                 except BaseException as error:
+                    if put_away(error):
+                        raise
                     raised = error
                 if task.cancelling():
                     if type(raised) is not asyncio.CancelledError:
@@ -147,9 +144,14 @@ class Supervisor:
                     del self._running[name]
 
 
-def awake(task: asyncio.Task[object]) -> bool:
-    """Whether this is called within the task, which therefore runs; not while it is put away unfinished."""
-    try:
-        return asyncio.current_task() is task
-    except RuntimeError:
+def put_away(error: BaseException) -> bool:
+    """Whether the interpreter puts a task away unfinished, its loop gone: then nothing can be awaited.
+
+    Anybody may raise a GeneratorExit, too, within a task that runs: that is an error like any other.
+    """
+    if not is_a(error, GeneratorExit):
         return False
+    try:
+        return asyncio.current_task() is None
+    except RuntimeError:
+        return True

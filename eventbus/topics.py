@@ -7,6 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeAlias
 
+from .description import describe, log_error
+from .supervision import put_away
+
 logger = logging.getLogger("eventbus")
 
 MAX_BACKLOG = 10_000
@@ -46,8 +49,11 @@ class Subscription:
             data = await self._queue.get()
             try:
                 await self.handler(data)
-            except Exception:
-                logger.exception("topic %r: a handler raised", self.topic.name)
+            except BaseException as error:
+                task = asyncio.current_task()
+                if put_away(error) or (task is not None and task.cancelling()):
+                    raise
+                log_error(logger, f"topic {self.topic.name!r}: a handler raised {describe(error)}", error)
 
     async def close(self) -> None:
         """Take the handler off the topic; one that is running is cancelled."""

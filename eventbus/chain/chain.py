@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import traceback
-from collections.abc import Awaitable, Sequence
+import inspect
+import sys
+from collections.abc import Awaitable, Iterable, Sequence
 from types import FrameType, FunctionType
 
-from ..context import Context, Middleware, Next
+from ..context import Context, Middleware, Next, Request
+from ..description import FIELDS, exact, frames, is_a, type_name
 from ..errors import PluginFailed
-from .plain import returns_context
+from ..events import EventType
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -27,54 +29,120 @@ class Chain:
 
     links: tuple[Link, ...]
     call: Next
+    begin: Next
+    """The same for who looks at the result: unless that is the context, hand it to `check`."""
+
+    def check(self, ctx: Context, result: Context) -> Context:
+        """The result of `begin`. Raises PluginFailed if the outermost link returned no context."""
+        if result is not ctx and type(result) is not Context:
+            check_returned(self.links[0].name, ctx, result)
+        return result
 
 
 HOLDER = "__eventbus_holder__"
 """Attribute of a `call_next`: the name of the link that it was given to."""
+
+OWN_VARIABLES = inspect.CO_OPTIMIZED | inspect.CO_NEWLOCALS
+"""Flags of the code of a function. The variables of any other code may be kept by an object of its own."""
 
 
 def build(links: Sequence[Link], terminal: Next | None = None) -> Chain:
     """Compose the links, the first outermost, around the terminal; by default that gives the context back.
 
     What a link raises passes through as it is, so that an outer link may catch it; `blamed` tells which link
-    it came from. A link that returns no context raises PluginFailed.
+    it came from. A link that returns no context, or hands none to `call_next`, raises PluginFailed.
     """
+    call = begin = ending(terminal, links[-1].name if links else "")
+    for position in range(len(links) - 1, -1, -1):
+        link = links[position]
+        setattr(call, HOLDER, link.name)
+        begin = bare(link, call)
+        call = bind(link, call, links[position - 1].name if position else "")
+    return Chain(tuple(links), call, begin)
+
+
+def bind(link: Link, call_next: Next, caller: str) -> Next:
+    """The link with the rest of its chain bound to it, for the link named `caller`.
+
+    It looks at what every link is given and returns, each time: no source and no code object can vouch for
+    that, since both may change. That costs one coroutine between two links.
+    """
+    name, middleware = link.name, link.middleware
+
+    async def call(ctx: Context) -> Context:
+        if type(ctx) is not Context:
+            check_given(caller, ctx)
+        result = await middleware(ctx, call_next)
+        if result is not ctx and type(result) is not Context:
+            check_returned(name, ctx, result)
+        return result
+
+    return call
+
+
+def bare(link: Link, call_next: Next) -> Next:
+    """The outermost link, whose context comes from the bus and whose result the bus looks at itself."""
+    middleware = link.middleware
+
+    def begin(ctx: Context) -> Awaitable[Context]:
+        return middleware(ctx, call_next)
+
+    return begin
+
+
+def ending(terminal: Next | None, caller: str) -> Next:
+    """What the innermost link, named `caller`, is given as the rest of its chain."""
 
     async def unchanged(ctx: Context) -> Context:
+        if type(ctx) is not Context:
+            check_given(caller, ctx)
         return ctx
 
     def last(ctx: Context) -> Awaitable[Context]:
+        if type(ctx) is not Context:
+            check_given(caller, ctx)
         assert terminal is not None
         return terminal(ctx)
 
-    call: Next = unchanged if terminal is None else last
-    for link in reversed(links):
-        setattr(call, HOLDER, link.name)
-        call = bind(link, call)
-    return Chain(tuple(links), call)
+    return unchanged if terminal is None else last
 
 
-def bind(link: Link, call_next: Next) -> Next:
-    """The link with the rest of its chain bound to it."""
-    name, middleware = link.name, link.middleware
+def check_given(caller: str, given: object) -> None:
+    """Raise PluginFailed for a link that handed something else than a context to `call_next`."""
+    if is_a(given, Context):
+        return
+    what = f"handed {kind(given)} to call_next instead of the context; write `await call_next(ctx)`"
+    raise failure(caller, request_of(walk(sys._getframe(1))), what)
 
-    async def guarded(ctx: Context) -> Context:
-        result = await middleware(ctx, call_next)
-        if result is not ctx and not isinstance(result, Context):
-            raise no_context(name, ctx, result)
-        return result
 
-    def plain(ctx: Context) -> Awaitable[Context]:
-        return middleware(ctx, call_next)
+def check_returned(name: str, ctx: Context, result: object) -> None:
+    """Raise PluginFailed for a link that returned something else than a context."""
+    if is_a(result, Context):
+        return
+    what = f"returned {kind(result)} instead of the context; end it with `return ctx`"
+    raise failure(name, ctx.request, what)
 
-    # Not to look at what a link returned saves a coroutine for each event, half of what a link costs.
-    return plain if returns_context(middleware) else guarded
+
+def kind(value: object) -> str:
+    """None, or the name of a value's class."""
+    return "None" if value is None else type_name(value)
+
+
+def failure(name: str, request: Request | None, what: str) -> PluginFailed:
+    """The error for a link that broke the contract; without a request nothing else is known."""
+    if type(request) is not Request:
+        return PluginFailed(name, "", "", "", what)
+    event = request.event if type(request.event) is EventType else ""
+    return PluginFailed(name, exact(request.socket) or "", event, exact(request.connection_id) or "", what)
 
 
 def blamed(error: BaseException) -> str:
     """The link that the exception came from, the innermost in its traceback, or an empty string."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return next(filter(None, map(link_of, reversed(frames))), "")
+    if is_a(error, PluginFailed):
+        # It says so itself: who handed on no context is further out than who noticed.
+        return exact(FIELDS(error).get("plugin")) or ""
+    found = (link_of(entry.tb_frame) for entry in reversed(frames(error)))
+    return next(filter(None, found), "")
 
 
 def link_of(frame: FrameType) -> str:
@@ -84,17 +152,36 @@ def link_of(frame: FrameType) -> str:
     that runs.
     """
     name = ""
-    # A copy made in one step: the names of a running module or class may change meanwhile.
-    for value in tuple(frame.f_locals.values()):
-        if isinstance(value, FunctionType):
-            name = getattr(value, HOLDER, "") or name
+    for value in variables(frame):
+        if type(value) is FunctionType:
+            held = getattr(value, HOLDER, "")
+            if type(held) is str:
+                name = held or name
     return name
 
 
-def no_context(name: str, ctx: Context, result: object) -> PluginFailed:
-    """The error for a link that returned something else than a context."""
-    request = ctx.request
-    what = f"returned {type(result).__name__} instead of the context; end it with `return ctx`"
-    if result is None:
-        what = "returned None instead of the context; end it with `return ctx`"
-    return PluginFailed(name, request.socket, request.event, request.connection_id, what)
+def variables(frame: FrameType) -> tuple[object, ...]:
+    """The values that a function's frame holds; none for the body of a class or a module.
+
+    Reading those runs no code of theirs, and nothing else must: only their exact types say what they are.
+    """
+    if frame.f_code.co_flags & OWN_VARIABLES != OWN_VARIABLES:
+        return ()
+    # A copy made in one step: the variables of a frame that runs may change meanwhile.
+    return tuple(frame.f_locals.values())
+
+
+def walk(frame: FrameType | None) -> Iterable[FrameType]:
+    """The frame, then who called it, and so on."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def request_of(stack: Iterable[FrameType]) -> Request | None:
+    """The event that the first frame with a context handles."""
+    for frame in stack:
+        for value in variables(frame):
+            if type(value) is Context and type(value.request) is Request:
+                return value.request
+    return None

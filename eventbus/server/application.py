@@ -16,6 +16,7 @@ from ..channels import Channels
 from ..config import HealthConfig, Secret
 from ..store.protocol import Store
 from .attempts import Attempts
+from .containment import contained
 from .endpoint import serve_socket
 from .health import Health
 from .lag import Lag
@@ -67,8 +68,8 @@ class EventBus(CoreBus):
     def __init__(self, *, store: Store | None = None, broker: Broker | None = None) -> None:
         super().__init__(store=store, broker=broker)
         self.health = Health(self, lambda: self.running)
-        self.lag = Lag()
-        self.watchdog = Watchdog(self.lag)
+        self.lag = Lag(self.supervisor)
+        self.watchdog = Watchdog(self.lag, self.supervisor)
         self.blocking = self.watchdog.blocking
         """How often and for how long the event loop was blocked, by plugin and place."""
         self.attempts = Attempts()
@@ -102,7 +103,7 @@ class EventBus(CoreBus):
 
     def app(self) -> web.Application:
         """The aiohttp application; starting and stopping it starts and stops the bus."""
-        app = web.Application(middlewares=[behind_proxies(self)])
+        app = web.Application(middlewares=[contained, behind_proxies(self)])
         app.add_routes(self.routes)
         if self.serve_page and not self.pages:
             self.serve_pages(None, status=False)

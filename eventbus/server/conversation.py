@@ -13,7 +13,9 @@ from aiohttp.http import WebSocketError
 from .. import lifecycle
 from ..connection import ClientConnection
 from ..context import Context
+from ..description import describe, log_error
 from ..events import CloseCode, ConnectionState
+from ..supervision import put_away
 from .inbox import Fault
 from .wire import SocketWire
 
@@ -53,8 +55,15 @@ async def converse(connection: ClientConnection, wire: SocketWire | None) -> Non
             # Cancelled by the bus at shutdown. The disconnect runs all the same.
             task.uncancel()
             cancelled = error
-    except Exception:
-        logger.exception("reading from a client failed", extra={"connection": connection.id})
+    except BaseException as error:
+        if put_away(error):
+            raise
+        log_error(
+            logger,
+            f"reading from a client failed: {describe(error)}",
+            error,
+            extra={"connection": connection.id},
+        )
     connection.settle()
     with bus.shutdown.ending(task):
         await finish(connection, wire)
@@ -89,8 +98,11 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
         chain = socket.chains.message
         connection.handling = ctx
         try:
-            await (run(socket, chain, ctx) if bus.observers else chain.call(ctx))
-        except (Exception, asyncio.CancelledError) as error:
+            if bus.observers:
+                await run(socket, chain, ctx)
+            else:
+                chain.check(ctx, await chain.begin(ctx))
+        except BaseException as error:
             failed(connection, ctx, error)
         if not waiting:
             since = 0.0

@@ -17,6 +17,7 @@ from ..bus import CoreBus
 from ..connection import ClientConnection
 from ..errors import StoreError
 from ..gate import Full
+from ..identities import user_of
 from ..sockets import BusSocket
 from .conversation import converse, forgive
 from .handshake import agree, answer, handshake_of, problem_with
@@ -49,8 +50,9 @@ async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) ->
         return web.Response(status=500)
     if refusal is not None:
         return web.Response(status=refusal.status, text=refusal.reason)
-    if connection.identity is not None:
-        full = bus.gate.closed_to_user(connection.identity.user)
+    user = user_of(connection.identity)
+    if user is not None:
+        full = bus.gate.closed_to_user(user)
     # From here on the connection is accepted: whatever happens, its disconnect runs.
     wire = None
     try:

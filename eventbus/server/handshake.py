@@ -12,11 +12,10 @@ from multidict import MultiDict, MultiDictProxy
 
 from ..context import Handshake
 from ..deflate import Compression, Deflate, negotiate
+from .trace import trace_of
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What a server puts behind the client's key before it hashes the two (section 1.3)."""
-
-TRACE_HEADER = "traceparent"
 
 NO_QUERY: MultiDictProxy[str] = MultiDictProxy(MultiDict())
 
@@ -63,7 +62,7 @@ def handshake_of(request: web.Request) -> Handshake:
         cookies=request.cookies if "Cookie" in headers else {},
         remote=request.remote,
         subprotocols=tuple(part.strip() for part in offered.split(",") if part.strip()) if offered else (),
-        trace=headers.get(TRACE_HEADER),
+        trace=trace_of(headers),
     )
 
 

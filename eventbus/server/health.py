@@ -16,7 +16,9 @@ from aiohttp import web
 
 from ..broker import Publication
 from ..bus import PROBE_SPACE, CoreBus
+from ..description import describe
 from ..store.protocol import Place
+from ..supervision import put_away
 
 logger = logging.getLogger("eventbus")
 
@@ -89,8 +91,11 @@ class Health:
             result, reason = "ok", ""
         except TimeoutError:
             result, reason = "timed out", f"no answer within {self.timeout:g} s"
-        except Exception as error:
-            result, reason = "failed", f"{type(error).__name__}: {error}"
+        except BaseException as error:
+            task = asyncio.current_task()
+            if put_away(error) or (task is not None and task.cancelling()):
+                raise
+            result, reason = "failed", describe(error)
         if result != self._result.get(part, "ok"):
             # Once for each change; who asks every second must not fill the log.
             say = logger.info if result == "ok" else logger.error

@@ -7,6 +7,8 @@ import sys
 import time
 from collections import deque
 
+from ..supervision import Supervisor
+
 INTERVAL = 0.5
 """Seconds between two measurements, unless a watchdog wants them more often."""
 
@@ -20,7 +22,8 @@ class Lag:
     Another thread may read `due`, `ran` and `depth`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
         self.interval = INTERVAL
         """Seconds between two measurements."""
         self.due = 0.0
@@ -55,18 +58,23 @@ class Lag:
             self._timer = None
 
     def _measure(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = time.monotonic()
+        self._timer = loop.call_later(self.interval, self._measure, loop)
+        try:
+            self._note(time.monotonic())
+        except BaseException as error:
+            self._supervisor.note("the measuring of lag", error)
+
+    def _note(self, now: float) -> None:
         self._measured.append(max(now - self.due, 0.0))
         while len(self._measured) > WINDOW / self.interval:
             self._measured.popleft()
         self.depth = self._depth()
         self.ran = time.thread_time()
         self.due = now + self.interval
-        self._timer = loop.call_later(self.interval, self._measure, loop)
 
     def _depth(self) -> int:
         """The frames beneath `_measure`. It is counted each time: a loop may be run again from elsewhere."""
-        frame, count = sys._getframe(1).f_back, 0
+        frame, count = sys._getframe(2).f_back, 0
         while frame is not None:
             frame, count = frame.f_back, count + 1
         return count

@@ -14,8 +14,9 @@ import traceback
 from collections.abc import Sequence
 from types import FrameType
 
-from ..chain import link_of
-from ..context import Context, Request
+from ..chain import link_of, request_of
+from ..context import Request
+from ..description import exact, printable
 
 LOOP = "the event loop"
 """Who is named where the stack shows nobody."""
@@ -58,23 +59,14 @@ def look(loop: asyncio.AbstractEventLoop, thread: int, depth: int) -> Work:
     request = request_of(frames[link or 0 :])
     frame = responsible(frames if link is None else frames[: link + 1])
     code = frame.f_code
-    who = name or f"{module_of(frame)}:{code.co_qualname}"
+    function, file = text_of(code.co_qualname), text_of(code.co_filename)
+    who = name or f"{module_of(frame)}:{function}"
     if name:
         call: tuple[object, ...] = (name, request)
     else:
-        call = (asyncio.current_task(loop) or who,)
-    return Work(who, code.co_filename, frame.f_lineno, code.co_qualname, request, call)
-
-
-def request_of(frames: Sequence[FrameType]) -> Request | None:
-    """The event that the innermost frame with a context handles."""
-    for frame in frames:
-        for value in tuple(frame.f_locals.values()):
-            # Asked of the type: an object may pretend to be of a class, with code of its own.
-            if issubclass(type(value), Context):
-                found: Context = value
-                return found.request
-    return None
+        # A task may be of a class that compares with code of its own.
+        call = (id(asyncio.current_task(loop)), who)
+    return Work(who, file, frame.f_lineno or 0, function, request, call)
 
 
 def responsible(frames: Sequence[FrameType]) -> FrameType:
@@ -90,10 +82,16 @@ def responsible(frames: Sequence[FrameType]) -> FrameType:
     return next(frame for frame in outside if top_of(frame) == called or not installed(frame))
 
 
+def text_of(name: object) -> str:
+    """A name in a code object as text to print; code may be made with names of any class of str."""
+    return printable(exact(name, 1000) or "")
+
+
 def module_of(frame: FrameType) -> str:
     """The name of the module that a frame's function is in."""
-    name = frame.f_globals.get("__name__")
-    return name if isinstance(name, str) else ""
+    names = frame.f_globals
+    # `exec` takes a dict of any class, which may have code of its own.
+    return text_of(dict.get(names, "__name__"))
 
 
 def top_of(frame: FrameType) -> str:
@@ -103,5 +101,5 @@ def top_of(frame: FrameType) -> str:
 
 def installed(frame: FrameType) -> bool:
     """Whether the code is that of an installed distribution."""
-    file = frame.f_code.co_filename
+    file = text_of(frame.f_code.co_filename)
     return "site-packages" in file or "dist-packages" in file

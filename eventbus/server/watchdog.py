@@ -14,6 +14,8 @@ import threading
 import time
 from pathlib import Path
 
+from ..description import exact
+from ..supervision import Supervisor
 from .blocking import QUIET, Blocking, Place
 from .lag import INTERVAL, Lag
 from .stack import Work, look
@@ -33,8 +35,9 @@ JOIN = 2.0
 class Watchdog:
     """A thread beside the event loop that notices when the loop does not come round."""
 
-    def __init__(self, lag: Lag) -> None:
+    def __init__(self, lag: Lag, supervisor: Supervisor) -> None:
         self.lag = lag
+        self.supervisor = supervisor
         self.blocking = Blocking()
         """What it has found."""
         self.limit = LIMIT
@@ -52,7 +55,7 @@ class Watchdog:
             self._watch.end()
             self._watch = None
         if limit:
-            self._watch = Watch(self._loop, self.lag, self.blocking, limit)
+            self._watch = Watch(self._loop, self.lag, self.blocking, limit, self.supervisor)
             self._watch.start()
 
     def start(self) -> None:
@@ -94,12 +97,20 @@ class Spell:
 class Watch(threading.Thread):
     """The thread. It is made in the loop's own, and its limit (s) never changes."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, lag: Lag, blocking: Blocking, limit: float) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        lag: Lag,
+        blocking: Blocking,
+        limit: float,
+        supervisor: Supervisor,
+    ) -> None:
         super().__init__(name="eventbus-watchdog", daemon=True)
         self.loop = loop
         self.lag = lag
         self.blocking = blocking
         self.limit = limit
+        self.supervisor = supervisor
         self.watched = LoopThread()
         self.spell = Spell(lag.due)
         self._ended = threading.Event()
@@ -110,13 +121,18 @@ class Watch(threading.Thread):
         self._ended.set()
 
     def run(self) -> None:
-        """Look again and again until it is ended, or the loop is closed."""
+        """Look again and again until it is ended, or the loop is closed. Whatever is raised, it goes on."""
         pause = 0.0
         while True:
             ran, began = self.watched.ran(), time.monotonic()
             if self._ended.wait(pause) or self.loop.is_closed():
                 return
-            late = self.step(began, pause, ran)
+            late = 0.0
+            try:
+                late = self.step(began, pause, ran)
+            except BaseException as error:
+                self.supervisor.note("the watchdog", error)
+                self.spell = Spell(self.lag.due)
             # A loop that is not late is left alone until it could be half of the limit late.
             pause = max(STEP, self.limit / 2 - late if late <= 0 else 0.0)
 
@@ -254,9 +270,5 @@ def fields(work: Work) -> dict[str, str]:
     request = work.request
     if request is None:
         return {"plugin": work.who}
-    return {
-        "socket": request.socket,
-        "event": str(request.event),
-        "connection": request.connection_id,
-        "plugin": work.who,
-    }
+    said = {"socket": request.socket, "event": request.event, "connection": request.connection_id}
+    return {name: exact(value) or "" for name, value in said.items()} | {"plugin": work.who}

@@ -48,4 +48,4 @@ def recording(chain: Chain) -> Chain:
         told.finished(result, None)
         return result
 
-    return Chain(chain.links, called)
+    return Chain(chain.links, call=called, begin=called)

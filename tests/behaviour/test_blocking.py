@@ -6,7 +6,6 @@ import logging
 
 import aiohttp
 import pytest
-from blockbuster import BlockingError
 
 from eventbus import Context, EventBus, Next
 from tests.conftest import Serve
@@ -27,5 +26,4 @@ async def test_the_guard_sees_a_middleware_that_blocks(
     session = await serve(bus)
     with caplog.at_level(logging.ERROR), pytest.raises(aiohttp.WSServerHandshakeError):
         await session.ws_connect("/public")
-    assert caplog.records[-1].exc_info is not None
-    assert isinstance(caplog.records[-1].exc_info[1], BlockingError)
+    assert "BlockingError: Blocking call to time.sleep" in caplog.records[-1].message

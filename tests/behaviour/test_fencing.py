@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from eventbus import EventBus
-from eventbus.journal import NODES, Entry, connections_of, encode
+from eventbus.entries import Entry
+from eventbus.journal import NODES, connections_of, encode
 from eventbus.recovery import Recovery
 from eventbus.sockets import BusSocket
 from tests.behaviour.conftest import Ends

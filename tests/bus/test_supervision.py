@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from eventbus import EventBus, supervision
+from eventbus.config import Secret
 from eventbus.supervision import Supervisor
 from tests.conftest import Serve, Until
 
@@ -147,6 +148,7 @@ async def test_names_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_pages_for_operators_and_balancers_tell_of_it(
     bus: EventBus, serve: Serve, until: Until
 ) -> None:
+    bus.admin_token = Secret("token")
     bus.serve_pages(None, status=True)
     bus.pages["/readyz"] = bus.health.ready
     session = await serve(bus)
@@ -161,7 +163,7 @@ async def test_the_pages_for_operators_and_balancers_tell_of_it(
     await until(lambda: bus.supervisor.crashes["plugin: the keys"])
     async with session.get("/readyz") as answer:
         assert (answer.status, (await answer.json())["failed"]) == (503, ["tasks"])
-    async with session.get("/statusz") as answer:
+    async with session.get("/statusz", headers={"Authorization": "Bearer token"}) as answer:
         tasks = {each["name"]: each for each in (await answer.json())["tasks"]}
         assert tasks["plugin: the keys"]["state"] == "down"
     fail = False

@@ -22,15 +22,15 @@ LEVELS = [
     {"plan", "write_ahead"},
     {"sockets", "lifespans"},
     {"connection", "channels", "topics", "journal"},
-    {"outbox", "flusher"},
-    {"deflate", "gate", "ledger"},
+    {"outbox", "flusher", "entries"},
+    {"deflate", "gate", "ledger", "identities"},
     {"frames", "backlog", "heartbeats"},
     {"broker", "store", "chain", "host", "config"},
     {"hookspecs", "node"},
     {"supervision"},
     {"context", "logs"},
-    {"errors", "nesting"},
-    {"events", "audiences", "description", "startup"},
+    {"errors", "nesting", "channel_names"},
+    {"events", "audiences", "description", "documents", "startup"},
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""
 

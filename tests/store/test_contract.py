@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from eventbus import context
+from eventbus import documents
 from eventbus.store import Collection, SqliteStore, Store
 
 
-def as_collection(collection: Collection) -> context.CollectionRef:
+def as_collection(collection: Collection) -> documents.CollectionRef:
     """Checked by mypy: a Collection, and so its Document, Query and Page, are what a plugin expects."""
     return collection
 

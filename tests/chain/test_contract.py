@@ -1,4 +1,4 @@
-"""What can be seen to return a context needs no guard; whatever can't is named when it returns None."""
+"""A link that returns no context, or hands none on, is named; so is one that raises."""
 
 # ruff: noqa: RET503, RET504
 
@@ -7,15 +7,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from eventbus import Context, EventType, Middleware, Next, PluginFailed
-from eventbus.chain import Link, blamed, build
-from eventbus.chain.plain import returns_context
+from eventbus import Context, EventType, Middleware, Next, NotFound, PluginFailed, StoreError
+from eventbus.chain import Link, blamed, build, route
 from eventbus.context import Handshake, Request
+from eventbus.lifecycle import store_failed
 
 nothing: Any = None
 
@@ -73,12 +75,20 @@ class Counting:
         return await call_next(ctx)
 
 
-SEEN: list[Middleware] = [passing, before_and_after, branches, with_functions_within, Counting().method]
+USUAL: list[Middleware] = [
+    passing,
+    before_and_after,
+    branches,
+    with_functions_within,
+    Counting(),
+    Counting().method,
+]
 
 
-@pytest.mark.parametrize("middleware", SEEN)
-def test_the_usual_forms_are_seen_to_return_a_context(middleware: Middleware) -> None:
-    assert returns_context(middleware)
+@pytest.mark.parametrize("middleware", USUAL)
+async def test_the_usual_forms_pass(middleware: Middleware) -> None:
+    ctx = context()
+    assert await build([Link("a", passing), Link("b", middleware), Link("c", passing)]).call(ctx) is ctx
 
 
 async def forgets(ctx: Context, call_next: Next) -> Any:
@@ -193,7 +203,7 @@ def plain_function(ctx: Context, call_next: Next) -> Any:
     return asyncio.sleep(0)
 
 
-UNSEEN: list[Any] = [
+FORGETFUL: list[Any] = [
     forgets,
     forgets_in_a_branch,
     returns_nothing,
@@ -217,9 +227,8 @@ UNSEEN: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("middleware", UNSEEN)
+@pytest.mark.parametrize("middleware", FORGETFUL)
 async def test_what_returns_none_is_named_wherever_it_stands(middleware: Middleware) -> None:
-    assert not returns_context(middleware)
     for links in (["a", "bad"], ["bad", "a"], ["a", "bad", "a"]):
         chain = build([Link(name, middleware if name == "bad" else passing) for name in links])
         with pytest.raises(PluginFailed) as caught:
@@ -232,12 +241,6 @@ def from_text(source: str) -> Any:
     space: dict[str, Any] = {}
     exec(source, space)
     return space["middleware"]
-
-
-def test_without_source_nothing_is_seen() -> None:
-    assert not returns_context(from_text("async def middleware(ctx, call_next):\n    return ctx"))
-    assert not returns_context(print)
-    assert not returns_context(None)
 
 
 def raising(where: str) -> Callable[[], Middleware]:
@@ -286,3 +289,145 @@ async def test_a_middleware_that_takes_too_little_is_named() -> None:
     with pytest.raises(TypeError) as caught:
         await build([Link("a", passing), Link("narrow", wrong)]).call(context())
     assert blamed(caught.value) == "narrow"
+
+
+@pytest.mark.parametrize("given", [lambda ctx: ctx.request, lambda ctx: None, lambda ctx: "ctx"])
+@pytest.mark.parametrize("after", [[], ["next"], ["next", "last"]])
+async def test_who_hands_on_no_context_is_named(given: Callable[[Context], Any], after: list[str]) -> None:
+    async def bad(ctx: Context, call_next: Next) -> Context:
+        await call_next(given(ctx))
+        return ctx
+
+    links = [Link("first", passing), Link("bad", bad), *(Link(name, passing) for name in after)]
+    with pytest.raises(PluginFailed, match="to call_next instead of the context") as caught:
+        await build(links).call(context())
+    assert (caught.value.plugin, blamed(caught.value)) == ("bad", "bad")
+    assert (caught.value.event, caught.value.connection_id) == ("message", "id")
+
+
+async def test_who_hands_on_no_context_is_named_before_a_route_too() -> None:
+    async def bad(ctx: Context, call_next: Next) -> Context:
+        return await call_next(ctx.request)  # type: ignore[arg-type]
+
+    chain = build([Link("bad", bad)], route("type", {"join": build([Link("join", passing)])}))
+    with pytest.raises(PluginFailed, match="bad in public/message: handed Request to call_next"):
+        await chain.call(context())
+
+
+async def test_code_that_is_exchanged_later_is_checked_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "changing.py"
+    file.write_text("async def middleware(ctx, call_next):\n    return ctx\n")
+    space: dict[str, Any] = {}
+    exec(compile("async def middleware(ctx, call_next):\n    return None\n", str(file), "exec"), space)
+    with pytest.raises(PluginFailed, match="bad in public/message: returned None"):
+        await build([Link("bad", space["middleware"])]).call(context())
+
+    async def good(ctx: Context, call_next: Next) -> Context:
+        return ctx
+
+    chain = build([Link("a", passing), Link("bad", good)])
+    await chain.call(context())
+    good.__code__ = space["middleware"].__code__
+    with pytest.raises(PluginFailed, match="bad in public/message: returned None"):
+        await chain.call(context())
+
+
+@pytest.mark.parametrize("result", [None, 5, "ctx"])
+async def test_who_begins_a_chain_looks_at_its_result(result: Any) -> None:
+    async def bad(ctx: Context, call_next: Next) -> Any:
+        return result
+
+    chain, ctx = build([Link("bad", bad)]), context()
+    with pytest.raises(PluginFailed, match="bad in public/message: returned"):
+        chain.check(ctx, await chain.begin(ctx))
+    nothing_at_all = build([])
+    assert nothing_at_all.check(ctx, await nothing_at_all.begin(ctx)) is ctx
+
+
+class Thing:
+    """Something that a weak reference can point to."""
+
+
+class Untouchable:
+    """Raises, whatever is asked of it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise SystemExit(f"somebody asked for {name}")
+
+    def __eq__(self, other: object) -> bool:
+        raise SystemExit("somebody compared it")
+
+    def __hash__(self) -> int:
+        raise SystemExit("somebody hashed it")
+
+    def __bool__(self) -> bool:
+        raise SystemExit("somebody asked whether it is true")
+
+
+class Falsy(Exception):
+    """An exception that can't be asked whether it is true."""
+
+    def __bool__(self) -> bool:
+        raise SystemExit("somebody asked whether it is true")
+
+
+class Namespace(dict[str, Any]):
+    """What the body of a class fills."""
+
+    def values(self) -> Any:
+        raise SystemExit("somebody read the values")
+
+
+class Prepared(type):
+    @classmethod
+    def __prepare__(cls, *_: Any, **__: Any) -> Any:
+        return Namespace()
+
+
+def with_values_that_raise() -> None:
+    thing = Thing()
+    dead, touchy = weakref.proxy(thing), Untouchable()  # noqa: F841
+    del thing
+    raise KeyError("lost")
+
+
+def in_the_body_of_a_class() -> None:
+    class Body(metaclass=Prepared):
+        raise KeyError("lost")
+
+
+def in_a_namespace_of_its_own() -> None:
+    class Globals(dict[str, Any]):
+        def get(self, *_: Any) -> Any:
+            raise SystemExit("somebody read a name")
+
+    code = compile("def fail():\n    raise KeyError('lost')\nfail()", "nowhere", "exec")
+    exec(code, Globals(), Namespace())
+
+
+HOSTILE = [with_values_that_raise, in_the_body_of_a_class, in_a_namespace_of_its_own]
+
+
+@pytest.mark.parametrize("fail", HOSTILE)
+async def test_to_blame_a_link_runs_no_code_of_what_it_holds(fail: Callable[[], None]) -> None:
+    async def bad(ctx: Context, call_next: Next) -> Context:
+        touchy = Untouchable()  # noqa: F841
+        fail()
+        return ctx
+
+    with pytest.raises(KeyError) as caught:
+        await build([Link("a", passing), Link("bad", bad), Link("c", passing)]).call(context())
+    assert blamed(caught.value) == "bad"
+
+
+async def test_a_cause_that_can_not_be_asked_is_none() -> None:
+    error = Falsy()
+    error.__cause__ = Falsy()
+    assert blamed(error) == ""
+    assert not store_failed(error)
+    error.__cause__.__cause__ = error
+    assert not store_failed(error)
+    error.__cause__.__cause__ = StoreError("full")
+    assert store_failed(error)
+    assert store_failed(BaseExceptionGroup("two", [KeyError(), ExceptionGroup("one", [StoreError()])]))
+    assert not store_failed(NotFound())
