@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from ..chain import Chain
-from ..context import Context
+from ..context import Context, Next
 from ..events import EventType
 from ..sockets import Chains
 
@@ -47,13 +47,15 @@ def with_variables(chains: Mapping[str, Chains], variables: Variables) -> dict[s
 
 def taking(chain: Chain, variables: Variables) -> Chain:
     """The chain, for tasks that may not have these variables yet."""
-    inner = chain.call
 
-    def call(ctx: Context) -> Awaitable[Context]:
-        if taken.get() is not variables:
-            for variable, value in variables.items():
-                variable.set(value)
-            taken.set(variables)
-        return inner(ctx)
+    def taken_up(inner: Next) -> Next:
+        def call(ctx: Context) -> Awaitable[Context]:
+            if taken.get() is not variables:
+                for variable, value in variables.items():
+                    variable.set(value)
+                taken.set(variables)
+            return inner(ctx)
 
-    return Chain(chain.links, call)
+        return call
+
+    return Chain(chain.links, taken_up(chain.call), taken_up(chain.begin))

@@ -11,6 +11,8 @@ import pytest
 from eventbus import ConnectionGone, Context, EventBus, Next, Reject
 from tests.conftest import Serve, Until
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
 
 async def test_the_request_has_every_field(bus: EventBus, serve: Serve) -> None:
     seen: list[dict[str, Any]] = []
@@ -47,7 +49,7 @@ async def test_the_request_has_every_field(bus: EventBus, serve: Serve) -> None:
         ("X-Many", "a"),
         ("X-Many", "b"),
         ("Cookie", "session=s3"),
-        ("traceparent", "00-1"),
+        ("traceparent", TRACE),
     ]
     async with session.ws_connect("/public?tag=a&tag=b", headers=headers, protocols=("v2", "v1")) as client:
         await client.send_str('{"total": 3}')
@@ -64,7 +66,7 @@ async def test_the_request_has_every_field(bus: EventBus, serve: Serve) -> None:
         "path": "/public",
         "remote": "127.0.0.1",
         "subprotocols": ("v2", "v1"),
-        "trace": "00-1",
+        "trace": TRACE,
         "close": (None, ""),
     }
     first = {"data": b'{"total": 3}', "text": '{"total": 3}', "json": {"total": 3}, "binary": False}
