@@ -58,40 +58,52 @@ class Backlog:
     def add(self, frame: bytes, label: Label | None = None) -> bool:
         """Take one whole frame; False says that the client has to be closed, because it is too far behind."""
         channel = label[0] if label is not None else None
+        older: tuple[bytes, str | None] | None = None
         if label is not None and self._keeps_latest is not None and self._keeps_latest(label[0]):
-            older = self._frames.pop(label, None)
-            if older is not None:
-                self.size -= len(older[0])
-                self._dropped("superseded", [channel])
+            older = self._frames.get(label)
         else:
             label = None
-        if self.size + len(frame) > self._limit and not self._make_room(len(frame), channel):
+        freed = len(older[0]) if older is not None else 0
+        if self.size - freed + len(frame) > self._limit and not self._make_room(len(frame), channel, label):
+            # What was to be superseded stays: the client gets the older state rather than none.
             return self._policy != "close"
+        if label is not None and (older := self._frames.pop(label, None)) is not None:
+            self.size -= len(older[0])
+            self._dropped("superseded", [channel])
         if self.gap and self._policy == "drop-newest":
             self._tell()
         self._append(frame, label, channel)
         return True
 
-    def _make_room(self, needed: int, channel: str | None) -> bool:
+    def _make_room(self, needed: int, channel: str | None, label: Label | None) -> bool:
         """Whether the frame can be taken after all."""
-        if self._policy == "drop-newest":
+        if self._policy == "close":
+            return False
+        if self._policy == "drop-newest" or needed > self._limit:
+            # It alone is dropped, and so is one for which there is no room at all.
             self.gap += 1
-            self._dropped("drop-newest", [channel])
-        elif self._policy == "drop-oldest":
-            dropped = []
-            while self._frames and self.size + needed > self._limit:
-                _, (oldest, its_channel) = self._frames.popitem(last=False)
-                self.size -= len(oldest)
-                dropped.append(its_channel)
-            if needed > self._limit:
-                dropped.append(channel)
-            self.gap += len(dropped)
-            self._dropped("drop-oldest", dropped)
-            return needed <= self._limit
-        return False
+            self._dropped(self._policy, [channel])
+            return False
+        dropped = []
+        older = self._frames.pop(label, None) if label is not None else None
+        if older is not None:
+            self.size -= len(older[0])
+            self._dropped("superseded", [channel])
+        while self._frames and self.size + needed > self._limit:
+            _, (oldest, its_channel) = self._frames.popitem(last=False)
+            self.size -= len(oldest)
+            dropped.append(its_channel)
+        self.gap += len(dropped)
+        self._dropped("drop-oldest", dropped)
+        return True
 
-    def take(self, size: int) -> bytes:
-        """Whole frames from the front, about `size` bytes of them; nothing when nothing waits."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits, and no gap has to be told."""
+        return not self._frames and not self.gap
+
+    def take(self, size: int) -> list[bytes]:
+        """Whole frames from the front, about `size` bytes of them; none when nothing waits."""
         if self.gap and (self._policy == "drop-oldest" or not self._frames):
             self._tell(last=False)
         frames = []
@@ -101,7 +113,7 @@ class Backlog:
             frames.append(frame)
             taken += len(frame)
         self.size -= taken
-        return b"".join(frames)
+        return frames
 
     def discard(self, reason: str) -> None:
         """Give up everything."""

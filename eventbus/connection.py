@@ -243,7 +243,8 @@ class ClientConnection:
 
     def _say_close(self, wire: Wire) -> None:
         self.outbox.flush()
-        if self.outbox.backlog is None:
+        if self.outbox.backlog is None or self.outbox.backlog.is_empty:
+            # What was sent before is with the transport, and leaves before the close frame.
             self._finish_close(wire)
         else:
             self._closer = asyncio.get_running_loop().create_task(self._close(wire))

@@ -31,8 +31,8 @@ class Compression:
 class Deflate:
     """The parameters that a client and the server agreed on. Equal ones can share a frame.
 
-    With context takeover the object belongs to one client, and frames have to leave in the order in which
-    they were made.
+    With context takeover the object belongs to one client, and every frame that was made has to leave, in the
+    order in which they were made (section 7.2.1): frames are made as they leave.
     """
 
     __slots__ = ("_compressor", "_options", "bits", "takeover")
@@ -55,6 +55,16 @@ class Deflate:
         """One whole frame, compressed where that is worth it."""
         if not self._options.min_size <= len(payload) <= self._options.max_size:
             return frame(first, payload)
+        return self._compressed(first, payload)
+
+    def compress(self, plain: bytes) -> bytes:
+        """The same for a whole frame that is not compressed."""
+        first, length = plain[0], plain[1]
+        if first & 0x0F > 7:
+            return plain
+        return self.encode(first, plain[{126: 4, 127: 10}.get(length, 2) :])
+
+    def _compressed(self, first: int, payload: bytes) -> bytes:
         compressor = self._compressor
         if compressor is None:
             compressor = zlib.compressobj(self._options.level, zlib.DEFLATED, -self.bits)

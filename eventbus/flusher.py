@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import deque
+from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from .supervision import Supervisor
@@ -27,7 +27,10 @@ class Flusher:
         """Bytes that wait for slow clients, in outboxes and in their transports."""
         self._touched: deque[Outbox] = deque()
         self._scheduled = False
-        self._slow: dict[Outbox, None] = {}
+        self._slow: dict[Outbox, int] = {}
+        """Which outboxes hold something, each with its class of size."""
+        self._classes: dict[int, OrderedDict[Outbox, None]] = {}
+        """The same by class: how many bits the number of held bytes has. There are some 40 at most."""
 
     def touch(self, outbox: Outbox) -> None:
         """It has something to write. Once is enough, until it is flushed."""
@@ -55,18 +58,33 @@ class Flusher:
     def hold(self, outbox: Outbox, more: int) -> None:
         """So many more bytes wait in an outbox whose client doesn't read.
 
-        Above the ceiling the outboxes that hold the most are given up, until it is kept again.
+        Above the ceiling outboxes are given up until it is kept again, those that hold the most first: each
+        holds at least half as much as any other does. To find it costs the same however many are slow.
         """
-        self._slow[outbox] = None
         outbox.held += more
         self.held += more
+        before, now = self._slow.get(outbox), outbox.held.bit_length()
+        if now != before:
+            if before is not None:
+                self._leave(outbox, before)
+            self._slow[outbox] = now
+            # No dict: to find the first that is left in one, it goes past the places of all that were before.
+            self._classes.setdefault(now, OrderedDict())[outbox] = None
         while self.held > self.ceiling and self._slow:
-            largest = max(self._slow, key=lambda each: each.held)
+            largest = next(iter(self._classes[max(self._classes)]))
             largest.give_up("the server is out of memory for slow consumers", "ceiling")
+
+    def _leave(self, outbox: Outbox, size: int) -> None:
+        """Take it out of its class."""
+        members = self._classes[size]
+        del members[outbox]
+        if not members:
+            del self._classes[size]
 
     def release(self, outbox: Outbox) -> None:
         """Nothing waits in it any more, or its client reads again."""
-        if outbox in self._slow:
-            del self._slow[outbox]
+        size = self._slow.pop(outbox, None)
+        if size is not None:
+            self._leave(outbox, size)
             self.held -= outbox.held
             outbox.held = 0

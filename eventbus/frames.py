@@ -95,8 +95,8 @@ class Message:
     def compressed(self, deflate: Deflate) -> bytes:
         """The frame for a client with these parameters."""
         if deflate.takeover:
-            # What was sent to this client before is part of the state: nobody else can use this frame.
-            return deflate.encode(self._first, self._payload)
+            # What was sent to this client before is part of the state: its outbox compresses what leaves.
+            return self.plain
         if self._compressed is None:
             self._compressed = {}
         made = self._compressed.get(deflate)

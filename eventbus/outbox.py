@@ -101,7 +101,7 @@ class Outbox:
         self.held = 0
         """Bytes that the flusher counts for this outbox."""
         self.deflate: Deflate | None = None
-        """What was negotiated about compression."""
+        """What was negotiated about compression; with context takeover, what leaves is compressed here."""
         self.shut = False
         """Whether nothing more is taken."""
 
@@ -160,10 +160,18 @@ class Outbox:
         frames = self._frames
         if not frames or self._wire is None:
             return
-        data = frames[0] if len(frames) == 1 else b"".join(frames)
+        data = frames[0] if len(frames) == 1 and self.deflate is None else self._leaving(frames)
         frames.clear()
         self._size = 0
         self._wire.write(data)
+
+    def _leaving(self, frames: list[bytes]) -> bytes:
+        """The frames as they leave, in one write."""
+        deflate = self.deflate
+        if deflate is not None and deflate.takeover:
+            # Not before: one that is dropped after it was compressed would be missing in the client's window.
+            frames = [deflate.compress(frame) for frame in frames]
+        return b"".join(frames)
 
     def pause(self) -> None:
         """The transport has enough: from now on frames wait here."""
@@ -180,9 +188,9 @@ class Outbox:
         # What was pushed just before the pause goes first.
         self.flush()
         while self.backlog is not None and self._wire is not None and not self._paused:
-            data = self.backlog.take(CHUNK)
-            if data:
-                self._wire.write(data)
+            frames = self.backlog.take(CHUNK)
+            if frames:
+                self._wire.write(self._leaving(frames))
             else:
                 self.backlog = None
         if self.backlog is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import functools
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("eventbus")
 M = TypeVar("M", bound=Middleware)
+
+NAMED = 10
+"""Connections that a log record about many names."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -108,6 +113,8 @@ class BusSocket:
         self.connections: dict[str, ClientConnection] = {}
         self._nesting = Nesting(self.options.max_json_depth, bus.gate.refused)
         self._next_watch = 0.0
+        self._overflowed: dict[str, list[str]] = {}
+        """Ids of the clients that were given up in this turn of the event loop, by reason."""
         self._handlers: dict[EventType, Middleware] = {}
 
     def __repr__(self) -> str:
@@ -243,15 +250,29 @@ class BusSocket:
         return encode((self.options.gap_message or "").replace("{dropped}", str(dropped)))
 
     def _keeps_latest(self, channel: str) -> bool:
-        return any(covers(pattern, channel) for pattern in self.options.keep_latest)
+        return keeps_latest(self.options.keep_latest, channel)
 
     def log_overflow(self, connection: ClientConnection, reason: str) -> None:
-        """A client did not read, and too much waited for it."""
-        logger.warning(
-            "the client does not read, closing with 1013: %s",
-            reason,
-            extra={"socket": self.name, "connection": connection.id},
-        )
+        """A client did not read, and too much waited for it. All of one turn of the loop are one record."""
+        if not self._overflowed:
+            asyncio.get_running_loop().call_soon(self._log_overflowed)
+        self._overflowed.setdefault(reason, []).append(connection.id)
+
+    def _log_overflowed(self) -> None:
+        overflowed, self._overflowed = self._overflowed, {}
+        for reason, ids in overflowed.items():
+            if len(ids) == 1:
+                text, named = "the client does not read, closing with 1013: %s", {"connection": ids[0]}
+                logger.warning(text, reason, extra={"socket": self.name, **named})
+            else:
+                text = "%d clients do not read, closing them with 1013: %s"
+                logger.warning(text, len(ids), reason, extra={"socket": self.name, "first": ids[:NAMED]})
+
+
+@functools.lru_cache(maxsize=4096)
+def keeps_latest(patterns: tuple[str, ...], channel: str) -> bool:
+    """Whether one of the patterns covers the channel; asked for each message to each slow client."""
+    return any(covers(pattern, channel) for pattern in patterns)
 
 
 def text_of(value: object, what: str) -> str:

@@ -7,12 +7,15 @@ import contextlib
 import dataclasses
 import json
 import logging
+import os
+import zlib
 from typing import Any
 
 import pytest
 
 from eventbus import ConnectionGone, EventBus
 from eventbus.connection import ClientConnection
+from eventbus.deflate import Compression
 from eventbus.sockets import BusSocket
 from tests.conftest import Serve, Until
 from tests.raw_client import CLOSE, TEXT, Frame, RawClient
@@ -211,3 +214,58 @@ async def test_a_client_that_never_reads_cannot_hold_up_its_close(
         await fill(connection, until)
         await connection.close(4001)
         await until(lambda: not public.connections)
+
+
+async def test_many_that_are_given_up_at_once_are_one_record_and_no_tasks(
+    bus: EventBus, public: BusSocket, serve: Serve, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    session = await serve(bus)
+    clients = [await RawClient.connect(session, receive_buffer=RECEIVE_BUFFER) for _ in range(12)]
+    connections = list(public.connections.values())
+    for connection in connections:
+        await fill(connection, until)
+        await connection.subscribe("all")
+    bus.flusher.ceiling = 1
+    tasks = len(asyncio.all_tasks())
+    await public.publish("all", KIB)
+    assert len(asyncio.all_tasks()) == tasks
+    assert not any(connection.sendable for connection in connections)
+    for client in clients:
+        async with client:
+            assert (await client.frames())[-1].close_code == 1013
+    await until(lambda: not public.connections)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("12 clients do not read, closing them with 1013: ")
+    assert record.first == [connection.id for connection in connections][:10]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("policy", ["drop-oldest", "drop-newest"])
+async def test_a_client_that_missed_messages_can_still_inflate_the_others(
+    bus: EventBus, public: BusSocket, serve: Serve, until: Until, policy: str
+) -> None:
+    takeover = Compression(context_takeover=True, min_size=0)
+    options(public, max_outbox=50_000, slow_client=policy, compression=takeover, gap_message="gap {dropped}")
+    headers = "Sec-WebSocket-Extensions: permessage-deflate\r\n"
+    session = await serve(bus)
+    async with await RawClient.connect(session, headers=headers, receive_buffer=RECEIVE_BUFFER) as client:
+        (connection,) = public.connections.values()
+        noise = [os.urandom(512).hex() for _ in range(20)]
+        sent = 0
+        while bus.dropped["public", policy] < 30:
+            connection.send(f"{sent} {noise[sent % 20]}")
+            sent += 1
+            await asyncio.sleep(0)
+        await connection.close()
+        inflater = zlib.decompressobj(-15)
+        texts = []
+        for frame in await client.frames():
+            if frame.opcode == TEXT:
+                assert frame.rsv1
+                texts.append(inflater.decompress(frame.payload + b"\0\0\xff\xff").decode())
+    messages = [text.split() for text in texts if not text.startswith("gap")]
+    seen = [int(number) for number, _ in messages]
+    assert seen == sorted(seen)
+    assert messages == [[f"{number}", noise[number % 20]] for number in seen]
+    assert len(seen) + bus.dropped["public", policy] == sent
+    assert sum(int(text.split()[1]) for text in texts if text.startswith("gap")) == 30

@@ -30,8 +30,8 @@ def backlog(
 def everything(waiting: Backlog) -> bytes:
     """All that waits, taken one frame at a time."""
     taken = b""
-    while data := waiting.take(1):
-        taken += data
+    while frames := waiting.take(1):
+        taken += b"".join(frames)
     return taken
 
 
@@ -40,9 +40,9 @@ def test_frames_leave_in_order_and_whole() -> None:
     for frame in (b"aaa", b"b", b"cc"):
         assert waiting.add(frame)
     assert waiting.size == 6
-    assert waiting.take(1) == b"aaa"
-    assert waiting.take(2) == b"bcc"
-    assert waiting.take(1) == b""
+    assert waiting.take(1) == [b"aaa"]
+    assert waiting.take(2) == [b"b", b"cc"]
+    assert waiting.take(1) == []
     assert waiting.size == 0
     assert not dropped
 
@@ -67,8 +67,8 @@ def test_drop_newest_keeps_the_oldest_and_tells_where_the_gap_is(told: bool) -> 
     waiting, dropped = backlog("drop-newest", 3, told=told)
     assert all(waiting.add(frame) for frame in (b"a", b"b", b"c", b"d", b"e"))
     assert dropped == {"drop-newest": 2}
-    assert waiting.take(1) == b"a"
-    assert waiting.take(1) == b"b"
+    assert waiting.take(1) == [b"a"]
+    assert waiting.take(1) == [b"b"]
     assert waiting.add(b"f")
     assert everything(waiting) == b"c" + (b"<2>" if told else b"") + b"f"
 
@@ -101,6 +101,24 @@ def test_keep_latest_replaces_what_has_the_same_channel_and_key() -> None:
     assert everything(waiting) == b"eth1chat1btc2chat2direct"
 
 
+@pytest.mark.parametrize("policy", ["drop-oldest", "drop-newest"])
+def test_what_can_not_be_superseded_for_lack_of_room_stays(policy: Policy) -> None:
+    waiting, dropped = backlog(policy, 10, latest=True)
+    waiting.add(b"btc=1", ("prices", "btc"))
+    waiting.add(b"btc=2 and more than fits", ("prices", "btc"))
+    assert dropped == {policy: 1}
+    assert everything(waiting) == b"btc=1"
+
+
+def test_what_can_be_superseded_makes_room_for_the_newer() -> None:
+    waiting, dropped = backlog("drop-newest", 10, latest=True)
+    waiting.add(b"other")
+    waiting.add(b"btc=1", ("prices", "btc"))
+    waiting.add(b"btc=2", ("prices", "btc"))
+    assert dropped == {"superseded": 1}
+    assert everything(waiting) == b"otherbtc=2"
+
+
 def test_what_is_discarded_is_counted() -> None:
     waiting, dropped = backlog("close", 100)
     waiting.add(b"a")
@@ -121,14 +139,13 @@ def test_nothing_is_lost_that_is_not_counted(policy: Policy, limit: int, steps: 
     taken: list[bytes] = []
     for step in steps:
         if step is None:
-            data = waiting.take(1)
-            taken += [data] if data else []
+            taken += waiting.take(1)
         else:
             added.append(step)
             waiting.add(step)
         assert waiting.size <= limit
-    while data := waiting.take(1):
-        taken.append(data)
+    while frames := waiting.take(1):
+        taken += frames
     assert len(added) == len(taken) + dropped[policy]
     remaining = iter(added)
     assert all(frame in remaining for frame in taken), "the order is kept"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from eventbus.backlog import Backlog
 from eventbus.flusher import SLICE, Flusher
@@ -115,3 +119,63 @@ async def test_a_stopped_outbox_takes_and_holds_nothing() -> None:
     assert not outbox.push(b"two")
     await outbox.drain()
     assert not wire.writes
+
+
+class Slow:
+    """The owner of the outbox of a client that doesn't read; knows when it was given up."""
+
+    def __init__(self, given_up: list[Slow], flusher: Flusher) -> None:
+        self.given_up = given_up
+        self.outbox = Outbox(self, flusher)
+        self.outbox.open(NotedWire())
+        self.outbox.pause()
+
+    def backlog(self) -> Backlog:
+        return Backlog("close", 1_000_000, lambda reason, channels: None)
+
+    def overflow(self, reason: str) -> None:
+        self.given_up.append(self)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 500)), max_size=80), st.integers(1, 3000))
+def test_those_that_hold_most_are_given_up_within_a_factor_of_two(
+    pushes: list[tuple[int, int]], ceiling: int
+) -> None:
+    given_up: list[Slow] = []
+    flusher = Flusher(ceiling)
+    clients = [Slow(given_up, flusher) for _ in range(10)]
+    for number, size in pushes:
+        client = clients[number]
+        held = {each: each.outbox.held for each in clients}
+        held[client] += size
+        before = len(given_up)
+        client.outbox.push(b"x" * size)
+        for each in given_up[before:]:
+            assert 2 * held[each] >= max(held[other] for other in clients if other not in given_up)
+        assert flusher.held == sum(each.outbox.held for each in clients) <= ceiling
+    for client in clients:
+        client.outbox.stop()
+    assert flusher.held == 0
+    assert not flusher._slow
+    assert not flusher._classes
+
+
+def seconds_to_give_up(count: int) -> float:
+    """How long it takes until all of so many slow clients are given up, one after the other."""
+    given_up: list[Slow] = []
+    flusher = Flusher(100 * count)
+    clients = [Slow(given_up, flusher) for _ in range(count)]
+    for client in clients:
+        client.outbox.push(b"x" * 100)
+    begun = time.perf_counter()
+    for client in clients:
+        flusher.ceiling -= 100
+        client.outbox.push(b"x")
+    assert len(given_up) > count - 5
+    return time.perf_counter() - begun
+
+
+async def test_giving_up_slow_clients_costs_the_same_for_each_however_many_there_are() -> None:
+    once = min(seconds_to_give_up(2_000) for _ in range(3))
+    # In proportion it is 8 times as long, and with the square 64 times.
+    assert min(seconds_to_give_up(16_000) for _ in range(3)) < 25 * once
