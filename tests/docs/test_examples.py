@@ -141,3 +141,31 @@ async def test_a_token_that_is_minted_as_the_page_says_lets_a_browser_in(
         with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):
             await session.ws_connect("/public", protocols=("eventbus.jwt",))
     assert server.stop() == 0
+
+
+async def test_the_first_plugin_of_the_readme_shouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    shout = module("eventbus_shout", block("README.md", "python", "def shout"), monkeypatch)
+    async with Harness(shout) as harness:
+        client = await harness.connect()
+        await client.send("hello")
+        assert client.take() == ["HELLO!"]
+
+
+async def test_the_bus_that_is_made_in_code_serves(
+    monkeypatch: pytest.MonkeyPatch, serve: Any, tmp_path: Path
+) -> None:
+    async def passed(ctx: Context, call_next: Next) -> Context:
+        return await call_next(ctx)
+
+    made: list[Any] = []
+    monkeypatch.chdir(tmp_path)
+    text = block("docs/plugins.md", "python", "bus = EventBus()")
+    monkeypatch.setattr("aiohttp.web.run_app", made.append)
+    monkeypatch.setattr("builtins.validate", passed, raising=False)
+    monkeypatch.setattr("builtins.remember", passed, raising=False)
+    example = module("made_in_code", text, monkeypatch)
+    assert len(made) == 1
+    session = await serve(example.bus)
+    async with session.ws_connect("/public") as client:
+        await client.send_str("hello")
+        assert await client.receive_str() == "hello"
