@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,9 @@ import tomli
 
 from ..errors import ConfigError, Finding
 from .positions import KeyPath, positions
+from .secrets import is_reference, resolve
+from .syntax import explain
+from .wording import quoted
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
@@ -52,7 +56,33 @@ class Document:
     def finding(self, path: KeyPath, message: str, hint: str = "") -> Finding:
         """A finding about the value at `path`; a missing key stands where its table does."""
         line, column = self.position(path)
+        if is_reference(raw := self.raw(path)):
+            message, hint = self._concealed(raw, message, hint)
         return Finding(message, str(self.file), line, column, dotted(path), hint)
+
+    def raw(self, path: KeyPath) -> Any:
+        """What the file says at a path; None where there is nothing."""
+        value: Any = self.data
+        for part in path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
+    def _concealed(self, reference: dict[str, str], message: str, hint: str) -> tuple[str, str]:
+        """What is to be said of a value that stands elsewhere, without it: it may be a secret."""
+        ((kind, name),) = reference.items()
+        try:
+            text = resolve(reference, os.environ, self.folder)
+        except LookupError:
+            return message, hint
+        for shown in {quoted(text), repr(text), text} if len(text) > 2 else {quoted(text), repr(text)}:
+            message = message.replace(shown, "its value")
+            if shown in hint:
+                hint = ""
+        source = f"it comes from {kind} {name}"
+        return message, f"{hint}; {source}" if hint else source
 
 
 def dotted(path: KeyPath) -> str:
@@ -77,7 +107,9 @@ def read_document(path: Path) -> Document:
     try:
         data = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        raise _refuse(path, error.msg, line=error.lineno, column=error.colno) from None
+        mistake = explain(text, error.msg, error.lineno, error.colno)
+        place = mistake.line, mistake.column, mistake.key
+        raise ConfigError([Finding(mistake.message, str(path), *place, mistake.hint)]) from None
     except RecursionError:
         raise _too_deep(path) from None
     except ValueError as error:  # an integer with thousands of digits

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -10,9 +12,16 @@ import msgspec
 
 from ..errors import Finding
 from .document import Document
+from .known import suggestion
 from .positions import KeyPath
+from .references import References
 from .unknown import unknown_keys
-from .wording import did_you_mean, kind, quoted, reword
+from .wording import kind, quoted, reword
+
+UNKNOWN = "unknown key"
+
+STAND_IN = "\N{FULL BLOCK}"
+"""A text in the place of a secret."""
 
 _PLACE = re.compile(r" - at `(?:key` in `)?\$(?P<steps>[^`]*)`$")
 _STEP = re.compile(r"\.(?P<key>[^.\[\]]+)|\[(?P<index>\d+)\]|(?P<some>\[\.\.\.\])")
@@ -42,48 +51,113 @@ def convert_fields(
     return values, findings
 
 
-def convert_value(document: Document, path: KeyPath, value: Any, type_: Any) -> tuple[Any, list[Finding]]:
-    """Convert one value strictly; return it, or None and the findings."""
+def convert_value(
+    document: Document, path: KeyPath, value: Any, type_: Any, environ: Mapping[str, str] | None = None
+) -> tuple[Any, list[Finding]]:
+    """Convert one value strictly; return it, or None and the findings.
+
+    Strings may come from the environment (None: that of the process) or from files.
+    """
+    read, findings = put_in_references(document, path, value, type_, environ)
+    return (None, findings) if read is None else convert_read(document, path, *read, type_)
+
+
+def put_in_references(
+    document: Document, path: KeyPath, value: Any, type_: Any, environ: Mapping[str, str] | None = None
+) -> tuple[tuple[Any, References] | None, list[Finding]]:
+    """The value with what its references point at, and which those are; None and findings without them."""
+    references = References(os.environ if environ is None else environ, document.folder)
+    value = references.put_in(msgspec.inspect.type_info(type_), value)
+    found = [document.finding((*path, *place), why) for place, why in references.problems.items()]
+    return (None, found) if found else ((value, references), [])
+
+
+def convert_read(
+    document: Document, path: KeyPath, value: Any, references: References, type_: Any
+) -> tuple[Any, list[Finding]]:
+    """Convert a value whose references have been put in; no finding shows what came from there."""
     shape = msgspec.inspect.type_info(type_)
     findings = [unknown_key(document, where, known) for where, known in unknown_keys(shape, value, path)]
     try:
         return msgspec.convert(value, type_, strict=True), findings
-    except msgspec.ValidationError as error:
-        finding = validation_finding(document, path, str(error), value, shape)
     except Exception as error:  # a type's own __post_init__ may raise anything
-        finding = document.finding(path, f"not accepted: {type(error).__name__}: {error}")
+        finding = _refusal(document, path, value, references, type_, error)
     # msgspec itself reports an unknown key in a type that forbids them: that one is already in the list.
     if not (findings and finding.message.startswith("object contains unknown field")):
         findings.append(finding)
     return None, findings
 
 
+def _refusal(
+    document: Document, path: KeyPath, value: Any, references: References, type_: Any, error: Exception
+) -> Finding:
+    """The finding for a value that its type does not take."""
+    shape = msgspec.inspect.type_info(type_)
+    where = path
+    if isinstance(error, msgspec.ValidationError):
+        finding, place = validation_finding(document, path, str(error), value, shape)
+        where = (*path, *place)
+        if place in references.sources:
+            return document.finding(where, _safe(str(error)), f"it comes from {references.sources[place]}")
+        if place in references.hints and not finding.hint:
+            return dataclasses.replace(finding, hint=references.hints[place])
+    else:
+        finding = document.finding(path, f"not accepted: {type(error).__name__}: {error}")
+    if references.sources and not _same_without(references, value, type_, error):
+        return document.finding(where, "the value does not fit this option")
+    return finding
+
+
+def _same_without(references: References, value: Any, type_: Any, error: Exception) -> bool:
+    """Whether other secrets would be refused with the same words, so that the words show none."""
+    try:
+        msgspec.convert(references.stand_in(value, STAND_IN), type_, strict=True)
+    except Exception as other:
+        return str(other) == str(error)
+    return False
+
+
+def _safe(message: str) -> str:
+    """What can be said of a string that nobody must see."""
+    text, _ = split_place(message)
+    return (
+        reword(text) if text.startswith("Expected `str` of length") else "the value does not fit this option"
+    )
+
+
 def unknown_key(document: Document, path: KeyPath, known: Collection[str]) -> Finding:
     """The finding for a key that nobody knows, with the most similar known one as its hint."""
-    return document.finding(path, "unknown key", did_you_mean(str(path[-1]), known))
+    return document.finding(path, UNKNOWN, suggestion(str(path[-1]), known, document.raw(path)))
 
 
 def not_a_table(document: Document, path: KeyPath, value: Any) -> Finding:
     """The finding for a value that should have been a table."""
-    return document.finding(path, f"expected a table, got {kind(value)}")
+    hint = ""
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        hint = "[[two brackets]] make an array: write one pair, with a name for each table"
+    return document.finding(path, f"expected a table, got {kind(value)}", hint)
 
 
 def validation_finding(
     document: Document, path: KeyPath, message: str, value: Any, shape: msgspec.inspect.Type
-) -> Finding:
-    """Turn a message of msgspec's about the value at `path` into a finding about the very value it means."""
+) -> tuple[Finding, KeyPath]:
+    """Turn a message of msgspec's about the value at `path` into a finding about the very value it means.
+
+    Returns the finding and the way from `path` to that value.
+    """
     text, steps = split_place(message)
+    place: KeyPath = ()
     for step in steps:
         try:
             value = value[step]
         except (KeyError, IndexError, TypeError):  # the message names a field that is not in the document
             break
-        path = (*path, step)
+        place = (*place, step)
     if not steps and (allowed := choices(shape)):
         text = "expected " + " or ".join(quoted(choice) for choice in allowed)
     if ", got " not in text and text.startswith(("Expected", "expected", "Number")):
         text = f"{text}, got {_shown(value, text)}"
-    return document.finding(path, reword(text))
+    return document.finding((*path, *place), reword(text)), place
 
 
 def split_place(message: str) -> tuple[str, KeyPath]:

@@ -9,11 +9,10 @@ import msgspec
 
 from ..errors import ConfigError, Finding
 from .document import Document, read_document
-from .fields import convert_fields, not_a_table, unknown_key
-from .model import BackendConfig, Config, LogConfig
+from .fields import convert_fields, convert_value, not_a_table, unknown_key
+from .model import BackendConfig, Config, LogConfig, Text
 from .server import parse_server
 from .sockets import parse_sockets
-from .wording import kind
 
 TABLES = ("server", "sockets", "plugins", "broker", "store", "log")
 
@@ -83,14 +82,14 @@ def _backend(document: Document, name: str, default: str) -> tuple[BackendConfig
     table = document.data.get(name, {})
     if not isinstance(table, dict):
         return BackendConfig(type=default), [not_a_table(document, (name,), table)]
-    type_ = table.get("type", default)
-    if not isinstance(type_, str):
-        finding = document.finding((name, "type"), f"expected a string, got {kind(type_)}")
-        return BackendConfig(type=default), [finding]
-    if not type_:
-        return BackendConfig(type=default), [
-            document.finding((name, "type"), f"an empty string names no {name}")
-        ]
-    return BackendConfig(
-        type=type_, options={key: value for key, value in table.items() if key != "type"}
-    ), []
+    type_, findings = convert_value(document, (name, "type"), table.get("type", default), str)
+    if type_ == "":
+        findings.append(document.finding((name, "type"), f"an empty string names no {name}"))
+    options = {key: value for key, value in table.items() if key != "type"}
+    if findings:
+        return BackendConfig(type=default), findings
+    if name == "store" and type_ == default and "path" in options:
+        path, findings = convert_value(document, (name, "path"), options.pop("path"), Text)
+        if not findings:
+            options["path"] = path
+    return BackendConfig(type=type_, options=options), findings

@@ -13,12 +13,20 @@ from .secrets import Secret
 
 MAX_SECONDS = 86400
 
-Bytes = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+MAX_COUNT = 2**31 - 1
+
+Bytes = Annotated[int, Meta(ge=1, le=MAX_COUNT)]
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
+"""A limit that 0 lifts."""
+
+Memory = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+"""Bytes of the whole process; 0 for no limit."""
+
 Duration = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
 Text = Annotated[str, Meta(min_length=1)]
 
 
-HTTP_PATH = r"^/[^\s?#{}\x00-\x1f\x7f]*$"
+HTTP_PATH = r"^/[^\s?#%{}\x00-\x1f\x7f]*$"
 """What the path of a socket or of a page looks like."""
 
 HttpPath = Annotated[str, Meta(extra_json_schema={"pattern": HTTP_PATH})]
@@ -31,7 +39,7 @@ class HealthConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Answers 200 as long as the event loop runs."""
     ready: HttpPath = "/readyz"
     """Answers 200 while the server takes connections, and its broker and its store work."""
-    timeout: Annotated[float, Meta(gt=0, le=60)] = 2.0
+    timeout: Annotated[float, Meta(ge=0.01, le=60)] = 2.0
     """Seconds that the broker and the store have each, to show that they work."""
 
 
@@ -47,11 +55,11 @@ class TlsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class RollbackConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The table `[server.rollback]`: when a reload is taken back. An event fails if its chain does."""
 
-    within: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = 10.0
+    within: Annotated[float, Meta(ge=0.01, le=MAX_SECONDS)] = 10.0
     """Seconds after the reload that its chains are on trial."""
     failures: Annotated[float, Meta(ge=0, lt=1)] = 0.1
     """The share of events that may fail."""
-    events: Annotated[int, Meta(ge=1)] = 20
+    events: Annotated[int, Meta(ge=1, le=MAX_COUNT)] = 20
     """Events before which nothing is decided."""
 
 
@@ -72,25 +80,25 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """The close code of those: going away, or service restart."""
     shutdown_grace: Duration = 10.0
     """Seconds that events under way have at shutdown."""
-    max_connections: Annotated[int, Meta(ge=0)] = 100_000
+    max_connections: Count = 100_000
     """Open connections in all; 0 for any number, as with the limits that follow."""
-    max_connecting: Annotated[int, Meta(ge=0)] = 1_000
+    max_connecting: Count = 1_000
     """Connect chains that run at the same time."""
-    max_per_address: Annotated[int, Meta(ge=0)] = 0
+    max_per_address: Count = 0
     """Connections from one address; off by default, because a proxy or a load test is one address."""
-    max_per_user: Annotated[int, Meta(ge=0)] = 0
+    max_per_user: Count = 0
     """Connections of one user, where a plugin finds out who that is."""
-    max_memory: Annotated[int, Meta(ge=0)] = 0
+    max_memory: Memory = 0
     """Bytes of memory of the process above which nobody else is let in."""
-    max_outbox_total: Annotated[int, Meta(ge=1, le=2**63 - 1)] = 256 * 1024 * 1024
+    max_outbox_total: Memory = 256 * 1024 * 1024
     """Bytes that may wait for all slow clients together; above it those with the most waiting are closed."""
-    handshake_timeout: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = 10.0
+    handshake_timeout: Annotated[float, Meta(ge=0.1, le=MAX_SECONDS)] = 10.0
     """Seconds until a client has to have sent its whole request head."""
     max_header_size: Annotated[int, Meta(ge=256, le=1024 * 1024)] = 8190
     """Bytes of the request line and of each header of a request."""
     max_headers: Annotated[int, Meta(ge=16, le=10_000)] = 128
     """Headers of a request."""
-    import_timeout: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] = 10.0
+    import_timeout: Annotated[float, Meta(ge=0.01, le=MAX_SECONDS)] = 10.0
     """Seconds that the import of one plugin may take."""
     node: str = ""
     """What this node is called in logs and in the store; by default the name of the machine."""
@@ -151,7 +159,7 @@ class CompressionConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """1 is the fastest, 9 the smallest."""
     window_bits: Annotated[int, Meta(ge=9, le=15)] = 15
     """The window as a power of two."""
-    min_size: Annotated[int, Meta(ge=0, le=2**31 - 1)] = 256
+    min_size: Count = 256
     """A shorter message is sent as it is."""
     max_size: Bytes = 256 * 1024
     """A longer message is sent as it is, because compressing it would hold up everybody else."""
@@ -174,23 +182,23 @@ class SocketSettings(Struct, frozen=True, kw_only=True):
     """Seconds between pings; None sends none (in TOML: 0)."""
     max_message_size: Bytes = 1024 * 1024
     """Bytes of one message that a client may send."""
-    max_outbox: Bytes = 8 * 1024 * 1024
-    """Bytes that may wait for a client that reads too slowly."""
+    max_outbox: Count = 8 * 1024 * 1024
+    """Bytes that may wait for a client that reads too slowly; 0 for any number."""
     slow_client: Literal["close", "drop-oldest", "drop-newest"] = "close"
     """What happens when more than that waits: close with 1013, or drop messages."""
     gap_message: Text | None = None
     """What a client is sent where messages were dropped; `{dropped}` stands for how many."""
     keep_latest: tuple[Text, ...] = ()
     """Channels, or patterns, of which only the newest message per key waits for a slow client."""
-    max_subscriptions: Annotated[int, Meta(ge=0)] = 10_000
+    max_subscriptions: Count = 10_000
     """Channels and patterns that a connection may subscribe to; 0 for any number."""
-    max_messages: Annotated[int, Meta(ge=0)] = 0
+    max_messages: Count = 0
     """Messages that a client may send within a second, then it is closed with 1008; 0 for any number."""
-    max_bytes: Annotated[int, Meta(ge=0)] = 0
+    max_bytes: Count = 0
     """Bytes that a client may send within a second, then it is closed with 1008; 0 for any number."""
     max_channel_length: Annotated[int, Meta(ge=1, le=256)] = 256
     """Bytes of the name of a channel."""
-    max_json_depth: Annotated[int, Meta(ge=0)] = 128
+    max_json_depth: Count = 128
     """Levels of arrays and objects in a message that is read as JSON; 0 for any number."""
     connect_timeout: Duration = 10.0
     """Seconds that the connect chain may take; 0 for ever."""

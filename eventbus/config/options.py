@@ -12,9 +12,8 @@ import msgspec
 
 from ..errors import Finding
 from .document import Document, dotted
-from .fields import convert_value, split_place, unknown_key
+from .fields import STAND_IN, convert_read, put_in_references, split_place, unknown_key
 from .positions import KeyPath
-from .secrets import accepts_text, is_reference, resolve
 from .unknown import known_keys
 from .wording import reword
 
@@ -24,8 +23,6 @@ Layer: typing.TypeAlias = tuple[KeyPath, Mapping[str, Any]]
 """A table of options and where it stands in the document."""
 
 OptionsShape: typing.TypeAlias = msgspec.inspect.StructType | msgspec.inspect.DataclassType
-
-_STAND_IN = "\N{FULL BLOCK}"
 
 
 def convert_options(
@@ -54,7 +51,7 @@ def convert_options(
         elif key not in known:
             reading.findings.append(unknown_key(document, path, known))
         else:
-            reading.values[key] = value  # the tag of a tagged struct
+            reading.values[key] = reading.stand_ins[key] = value  # the tag of a tagged struct
     for field in shape.fields:
         if field.required and field.encode_name not in given:
             reading.findings.append(_missing(document, field.encode_name, layers))
@@ -81,45 +78,21 @@ class _Reading:
         self.document = document
         self.environ = environ
         self.values: dict[str, Any] = {}
-        self.resolved: set[str] = set()
+        self.stand_ins: dict[str, Any] = {}
+        """The same with another text in the place of each secret."""
         self.findings: list[Finding] = []
 
     def field(self, key: str, path: KeyPath, value: Any, type_: Any) -> None:
         """Check one field, and keep its value for the whole."""
-        text = accepts_text(msgspec.inspect.type_info(type_))
-        if text and is_reference(value):
-            self._secret(key, path, value, type_)
+        read, found = put_in_references(self.document, path, value, type_, self.environ)
+        self.findings += found
+        if read is None:
             return
-        _, found = convert_value(self.document, path, value, type_)
-        if found and isinstance(value, dict) and ("env" in value or "file" in value):
-            hint = 'a secret is exactly { env = "NAME" } or { file = "path" }'
-            found = [
-                dataclasses.replace(
-                    finding, hint=finding.hint or (hint if text else "only a string can come from there")
-                )
-                for finding in found
-            ]
+        value, references = read
+        _, found = convert_read(self.document, path, value, references, type_)
         self.findings += found
         self.values[key] = value
-
-    def _secret(self, key: str, path: KeyPath, reference: dict[str, str], type_: Any) -> None:
-        try:
-            value = resolve(reference, self.environ, self.document.folder)
-        except LookupError as error:
-            self.findings.append(self.document.finding(path, str(error.args[0])))
-            return
-        self.resolved.add(key)
-        self.values[key] = value
-        try:
-            msgspec.convert(value, type_, strict=True)
-        except Exception as error:  # the message may show the value: only msgspec's own about a type is safe
-            message = str(error)
-            safe = isinstance(error, msgspec.ValidationError) and message.startswith(
-                "Expected `str` of length"
-            )
-            text = reword(message) if safe else "the value does not fit this option"
-            ((kind, name),) = reference.items()
-            self.findings.append(self.document.finding(path, text, f"it comes from {kind} {name}"))
+        self.stand_ins[key] = references.stand_in(value, STAND_IN)
 
 
 def _build(
@@ -131,8 +104,8 @@ def _build(
         return value, []
     # Whether a message shows a secret can't be told by looking: it may show a part, or an escaped form. But
     # one that reads the same for another secret shows none.
-    stand_ins = {key: _STAND_IN if key in reading.resolved else item for key, item in reading.values.items()}
-    if reading.resolved and _convert(type_, stand_ins)[1] != message:
+    secrets = reading.stand_ins != reading.values
+    if secrets and _convert(type_, reading.stand_ins)[1] != message:
         message = "the options are not accepted; the reason is withheld, because it may show a secret"
     text, _ = split_place(message)
     return None, [document.finding(path, text)]

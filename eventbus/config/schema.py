@@ -9,8 +9,7 @@ import msgspec
 
 from .chains import MODULE_ATTRIBUTE
 from .model import LogConfig, ServerConfig, SocketSettings
-from .options import OptionsShape, options_shape
-from .secrets import accepts_text
+from .options import options_shape
 from .server import TOKEN_LENGTH, TOKEN_PATTERN
 from .sockets import SOCKET_NAME, SOCKET_PATH, SPACE, TOKEN
 
@@ -36,15 +35,13 @@ def json_schema(plugins: Mapping[str, type[Any] | None]) -> dict[str, Any]:
     references, definitions = msgspec.json.schema_components(
         types, ref_template="#/$defs/{name}", schema_hook=lambda type_: {"title": type_.__name__}
     )
+    definitions = {name: _with_secrets(definition) for name, definition in definitions.items()}
     for definition in definitions.values():
         if "properties" in definition:
             definition.setdefault("additionalProperties", False)
     names = [reference["$ref"].rpartition("/")[2] for reference in references]
     properties = dict(zip(types, (definitions[name]["properties"] for name in names), strict=True))
-    options = {
-        name: _with_secrets(shapes[name], properties[shapes[name].cls]) if name in shapes else {}
-        for name in plugins
-    }
+    options = {name: properties[shapes[name].cls] if name in shapes else {} for name in plugins}
     server, log, socket = (properties[type_] for type_ in (ServerConfig, LogConfig, SocketSettings))
     for name in names[:3]:
         del definitions[name]
@@ -91,7 +88,7 @@ def _table(properties: Mapping[str, Any], required: list[str] | None = None) -> 
 def _server(settings: Mapping[str, Any]) -> dict[str, Any]:
     token = {"type": "string", "minLength": TOKEN_LENGTH, "pattern": TOKEN_PATTERN}
     own = {
-        "url": {"type": "string", "pattern": r"^wss?://[^\s/?#@]+[^\s?#@]*$"},
+        "url": _or_secret({"type": "string", "pattern": r"^wss?://[^\s/?#@]+[^\s?#@]*$"}),
         "admin_token": {"anyOf": [token, _SECRET]},
     }
     return _table({**settings, **own})
@@ -99,11 +96,11 @@ def _server(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _socket(settings: Mapping[str, Any]) -> dict[str, Any]:
     own = {
-        "path": {"type": "string", "pattern": SOCKET_PATH},
-        "space": {"type": "string", "pattern": SPACE},
+        "path": _or_secret({"type": "string", "pattern": SOCKET_PATH}),
+        "space": _or_secret({"type": "string", "pattern": SPACE}),
         "subprotocols": {
             "type": "array",
-            "items": {"type": "string", "pattern": TOKEN},
+            "items": _or_secret({"type": "string", "pattern": TOKEN}),
             "uniqueItems": True,
         },
         "connect": _CHAIN,
@@ -121,7 +118,7 @@ def _socket(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _backend(default: str) -> dict[str, Any]:
-    return {"type": "object", "properties": {"type": {**_TEXT, "default": default}}}
+    return {"type": "object", "properties": {"type": _or_secret({**_TEXT, "default": default})}}
 
 
 def _link(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -131,9 +128,23 @@ def _link(options: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return {"anyOf": [*({"const": name} for name in options), module, *tables, own]}
 
 
-def _with_secrets(shape: OptionsShape, properties: Mapping[str, Any]) -> dict[str, Any]:
-    """The properties of a type of options, with a reference to a secret allowed wherever a string is."""
-    text = {field.encode_name for field in shape.fields if accepts_text(field.type)}
-    return {
-        name: {"anyOf": [schema, _SECRET]} if name in text else schema for name, schema in properties.items()
+def _with_secrets(schema: Any) -> Any:
+    """The same, with a reference to a secret allowed wherever a string is, at any depth."""
+    if not isinstance(schema, dict):
+        return schema
+    inner = {
+        key: {name: _with_secrets(each) for name, each in value.items()}
+        if key == "properties"
+        else [_with_secrets(each) for each in value]
+        if key in ("anyOf", "prefixItems")
+        else _with_secrets(value)
+        if key in ("items", "additionalProperties")
+        else value
+        for key, value in schema.items()
     }
+    textual = schema.get("type") == "string" or any(isinstance(each, str) for each in schema.get("enum", ()))
+    return _or_secret(inner) if textual else inner
+
+
+def _or_secret(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, _SECRET]}

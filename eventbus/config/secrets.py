@@ -33,13 +33,30 @@ class Secret:
         raise TypeError("a secret is not written anywhere")
 
 
+TEXTUAL = (
+    inspect.StrType,
+    inspect.BytesType,
+    inspect.DateTimeType,
+    inspect.DateType,
+    inspect.TimeType,
+    inspect.TimeDeltaType,
+    inspect.UUIDType,
+    inspect.DecimalType,
+)
+"""The types that a string is converted to."""
+
+
 def accepts_text(shape: inspect.Type) -> bool:
     """Whether a value of this type can be a string."""
     if isinstance(shape, inspect.Metadata):
         return accepts_text(shape.type)
     if isinstance(shape, inspect.UnionType):
         return any(accepts_text(member) for member in shape.types)
-    return isinstance(shape, inspect.StrType)
+    if isinstance(shape, inspect.LiteralType):
+        return any(isinstance(value, str) for value in shape.values)
+    if isinstance(shape, inspect.EnumType):
+        return any(isinstance(member.value, str) for member in shape.cls)
+    return isinstance(shape, TEXTUAL)
 
 
 def is_reference(value: Any) -> bool:
@@ -53,8 +70,7 @@ def is_reference(value: Any) -> bool:
 
 
 def resolve(reference: Mapping[str, str], environ: Mapping[str, str], folder: Path) -> str:
-    """What a reference points at; a file's path starts at `folder`, and the newline at its end does not
-    count.
+    """What a reference points at; a file's path starts at `folder`. A newline at the end does not count.
 
     Raises LookupError, with a message for the user that shows no content: there is no such variable, or the
     file can't be read, or either is empty or is no UTF-8.
@@ -69,6 +85,7 @@ def resolve(reference: Mapping[str, str], environ: Mapping[str, str], folder: Pa
     else:
         source = f"the file {quoted(reference['file'])}"
         text = _read(folder / reference["file"], source)
+    text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise LookupError(f"{source} is empty")
     return text
@@ -85,7 +102,6 @@ def _read(path: Path, source: str) -> str:
     if len(content) > MAX_BYTES:
         raise LookupError(f"{source} is larger than {MAX_BYTES} bytes")
     try:
-        text = content.decode()
+        return content.decode()
     except UnicodeDecodeError:
         raise LookupError(f"{source} is not UTF-8") from None
-    return text.removesuffix("\n").removesuffix("\r")

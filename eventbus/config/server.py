@@ -21,6 +21,9 @@ from .wording import quoted
 TOKEN_LENGTH = 32
 """Characters that the operators' token has at least: what nobody guesses."""
 
+MAX_NODE_BYTES = 128
+"""With what makes it unique, it is the key of a document."""
+
 TOKEN_PATTERN = r"^[!-~]+$"
 """What fits into an Authorization header."""
 
@@ -41,7 +44,7 @@ def parse_server(document: Document) -> tuple[ServerConfig, list[Finding]]:
     if not isinstance(table, dict):
         return ServerConfig(), [not_a_table(document, ("server",), table)]
     values, findings = convert_fields(document, _TYPES, ("server",), table, also=("admin_token",))
-    for key, check in (("url", _url), ("trusted_proxies", _proxies), ("health", _health)):
+    for key, check in (("node", _node), ("url", _url), ("trusted_proxies", _proxies), ("health", _health)):
         found = list(check(document, values[key])) if values.get(key) is not None else []
         if found:
             findings += found
@@ -64,6 +67,14 @@ def _admin_token(document: Document, value: Any) -> tuple[Secret | None, list[Fi
         message = "a token is made of printable ASCII characters without blanks"
         return None, [document.finding(("server", "admin_token"), message)]
     return Secret(read.admin_token), []
+
+
+def _node(document: Document, name: str) -> Iterator[Finding]:
+    if len(name.encode()) > MAX_NODE_BYTES or not name.isprintable() or name != name.strip():
+        message = (
+            f"the name of a node is printable, has at most {MAX_NODE_BYTES} bytes and no blanks around it"
+        )
+        yield document.finding(("server", "node"), message)
 
 
 def _proxies(document: Document, texts: tuple[str, ...]) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -93,6 +94,10 @@ def path_mistake(path: str) -> str:
         return f'a path starts with "/", got {quoted(path)}'
     if "?" in path or "#" in path:
         return "a path has no query and no fragment"
+    if "%" in path:
+        read = unquote(path)
+        such = "" if "%" in read or path_mistake(read) else f": write {quoted(read)}"
+        return f"a path is written as it is read, without percent-encoding{such}"
     if not re.fullmatch(SOCKET_PATH, path) or not path.isprintable():
         return "a path has no blanks, braces or control characters"
     if any(part in (".", "..") for part in path.split("/")):

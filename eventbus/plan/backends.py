@@ -31,9 +31,6 @@ def backend(
         path = chosen.options.get("path", DEFAULT_STORE_PATH)
         for key in chosen.options.keys() - {"path"}:
             planner.report((kind, key), f"unknown key {key!r}", "the sqlite store has only `path`")
-        if not isinstance(path, str) or not path:
-            planner.report((kind, "path"), "the path of the store is a string that is not empty")
-            return None
         return partial(sqlite_store, path)
     plugin = planner.load(chosen.type, (kind, "type"), available, config)
     if plugin is None:

@@ -25,6 +25,9 @@ T = TypeVar("T")
 Bound = tuple[Plugin, Any]
 """A plugin with its options."""
 
+NO_LIMIT = 2**62
+"""More bytes than there are."""
+
 Observers = tuple[tuple[str, Callable[[Outcome], None]], ...]
 
 
@@ -101,7 +104,7 @@ def socket_options(socket: SocketConfig) -> SocketOptions:
         grace=socket.grace,
         heartbeat=socket.heartbeat,
         max_message_size=socket.max_message_size,
-        max_outbox=socket.max_outbox,
+        max_outbox=socket.max_outbox or NO_LIMIT,
         slow_client=socket.slow_client,
         gap_message=socket.gap_message,
         keep_latest=socket.keep_latest,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,12 +12,13 @@ from aiohttp.web_routedef import AbstractRouteDef
 
 from ..config import Config, Document, parse, read_document
 from ..config.advice import advice
+from ..config.fields import UNKNOWN
 from ..config.positions import KeyPath
 from ..errors import ConfigError, Finding, PluginBroken
 from ..gate import Limits
 from ..host import Host
 from ..plan import Plan, plan, socket_options
-from ..plan.model import items
+from ..plan.model import NO_LIMIT, items
 from .application import EventBus, Listening
 from .pages import built_in, health_config, page_clashes
 from .proxy import networks
@@ -39,12 +40,27 @@ def read(path: Path) -> tuple[Config, Plan, list[Finding]]:
     clashes, shadowed = page_clashes(config)
     warnings = in_order([*made.warnings, *advice(config), *shadowed])
     made = dataclasses.replace(made, warnings=tuple(warnings))
-    return config, made, in_order([*findings, *more, *tls_findings(config), *clashes])
+    findings = [options_elsewhere(finding, made.options) for finding in (*findings, *more)]
+    return config, made, in_order([*findings, *tls_findings(config), *clashes])
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:
     """Each once, in the order of the file."""
     return sorted(set(findings), key=lambda finding: (finding.line, finding.column, finding.message))
+
+
+def options_elsewhere(finding: Finding, options: Mapping[str, Sequence[str]]) -> Finding:
+    """The finding, with a hint where the unknown key is the name or an option of a plugin."""
+    key = finding.key.rpartition(".")[2]
+    if finding.message != UNKNOWN or finding.hint.startswith("that is"):
+        return finding
+    if finding.key in options:
+        return dataclasses.replace(finding, hint=f"options of a plugin stand in [plugins.{key}]")
+    owners = [name for name, known in options.items() if key in known]
+    if not owners:
+        return finding
+    where = " or ".join(f"[plugins.{name}]" for name in owners)
+    return dataclasses.replace(finding, hint=f"that is an option of a plugin: write it in {where}")
 
 
 def warn(made: Plan) -> None:
@@ -166,7 +182,7 @@ def swap(bus: EventBus, config: Config, made: Plan) -> None:
         per_user=config.server.max_per_user,
         memory=config.server.max_memory,
     )
-    bus.flusher.ceiling = config.server.max_outbox_total
+    bus.flusher.ceiling = config.server.max_outbox_total or NO_LIMIT
     bus.watchdog.use(config.server.blocking_limit)
     bus.trusted_proxies = networks(config.server.trusted_proxies)
     bus.admin_token = config.server.admin_token

@@ -99,7 +99,7 @@ def test_too_large(tmp_path: Path) -> None:
 
 def test_a_syntax_error(tmp_path: Path) -> None:
     finding = refusal_of(b"[server]\r\nport = \r\n", tmp_path)
-    assert (finding.line, finding.column, finding.message) == (2, 8, "Invalid value")
+    assert (finding.line, finding.column, finding.message) == (2, 8, "the value is missing")
 
 
 def test_an_endless_number(tmp_path: Path) -> None:
