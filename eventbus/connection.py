@@ -172,7 +172,8 @@ class ClientConnection:
     async def drain(self) -> None:
         if not self.sendable:
             raise ConnectionGone(self.id, self.socket.name)
-        await self.outbox.drain()
+        if not await self.outbox.drain():
+            raise ConnectionGone(self.id, self.socket.name)
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         check_close(code, reason)

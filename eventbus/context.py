@@ -212,15 +212,21 @@ class Connection(Protocol):
         ...
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Send a close frame behind what waits in the outbox. Raises ConnectionGone the second time."""
+        """Send a close frame behind what waits in the outbox.
+
+        Raises ConnectionGone, the second time too, and ValueError for the code or the reason.
+        """
         ...
 
     async def drain(self) -> None:
-        """Wait until what was sent has left for the operating system. Raises ConnectionGone."""
+        """Wait until what was sent has left for the operating system.
+
+        Raises ConnectionGone, also where the connection ends before that.
+        """
         ...
 
     async def subscribe(self, channel: str) -> None:
-        """From now on get what is published to the channel. Twice is once.
+        """From now on get what is published to the channel. Subscribing again changes nothing.
 
         `orders.*` and `orders.>` are patterns: one token in place of `*`, one or more in place of `>`. A
         message comes once, however many of the subscriptions match. Raises ConnectionGone, ValueError for
@@ -229,7 +235,7 @@ class Connection(Protocol):
         ...
 
     async def unsubscribe(self, channel: str) -> None:
-        """No longer get it. A channel that it is not subscribed to is nothing."""
+        """No longer get it. A channel that it is not subscribed to is ignored."""
         ...
 
 

@@ -5,9 +5,8 @@ EventBusError
 ├── RegistrationError      a handler, socket or event that can't be registered
 ├── ComposeError           a chain that can't be built
 ├── PluginError
-│   ├── PluginMissing      named in the configuration, not installed
 │   ├── PluginBroken       installed, but it can't be loaded or used
-│   └── PluginFailed       raised in a link: carries plugin, socket, event, connection
+│   └── PluginFailed       a link returned no context: carries plugin, socket, event, connection
 ├── Reject                 refuse a connection, with an HTTP status and a reason
 ├── LimitReached           more subscriptions than a connection may have
 ├── ConnectionGone         the id was closed, refused, belongs to another socket, or never was
@@ -79,16 +78,12 @@ class PluginError(EventBusError):
         super().__init__(message)
 
 
-class PluginMissing(PluginError):
-    """The plugin is named in the configuration, but no entry point has that name."""
-
-
 class PluginBroken(PluginError):
     """The plugin is installed, but it can't be imported or breaks the contract."""
 
 
 class PluginFailed(PluginError):
-    """A link raised, or returned something that is no context. The cause is `__cause__`."""
+    """A link returned something that is no context. What a link raises passes through as it is."""
 
     def __init__(
         self, plugin: str, socket: str, event: EventType | str, connection_id: str, message: str

@@ -196,14 +196,15 @@ class Outbox:
         if self.backlog is None:
             self._wake()
 
-    async def drain(self) -> None:
-        """Wait until nothing waits here any more."""
+    async def drain(self) -> bool:
+        """Wait until nothing waits here any more. False says that the connection ended before."""
         self.flush()
         while self.backlog is not None and self._wire is not None:
             if self._drained is None or self._drained.done():
                 self._drained = asyncio.get_running_loop().create_future()
             # Waiting, not awaiting: several may wait, and one of them may be cancelled.
             await asyncio.wait([self._drained])
+        return self._owner is not NOBODY
 
     def stop(self) -> None:
         """The connection has ended: forget what waits, write no more."""

@@ -234,3 +234,34 @@ async def test_drain_waits_until_what_was_sent_has_left(
         assert len(await client.receive_str()) == 1_000_000
     await drained
     await client.close()
+
+
+async def test_drain_says_when_the_client_has_left_before_what_was_sent(
+    bus: EventBus, serve: Serve, until: Until
+) -> None:
+    public = bus.socket("public", path="/public")
+    drained: list[str] = []
+
+    @public.on("message")
+    async def answer(ctx: Context, call_next: Next) -> Context:
+        ctx.connection.send(b"x" * 8_000_000)
+        try:
+            await ctx.connection.drain()
+        except ConnectionGone:
+            drained.append("gone")
+        else:
+            drained.append("left")
+        return ctx
+
+    session = await serve(bus)
+    client = await session.ws_connect("/public", max_msg_size=0)
+    await client.send_str("first")
+    assert len(await client.receive_bytes()) == 8_000_000
+    await until(lambda: drained == ["left"])
+
+    client._response.connection.transport.pause_reading()  # type: ignore[union-attr]
+    await client.send_str("second")
+    (connection,) = bus.connections()
+    await until(lambda: connection.outbox.backlog is not None)
+    client._response.connection.transport.abort()  # type: ignore[union-attr]
+    await until(lambda: drained == ["left", "gone"])
