@@ -238,7 +238,8 @@ class ClientConnection:
         self.state = ConnectionState.CLOSING
         self.outbox.shut = True
         self.close_code = int(code)
-        self.close_reason = reason
+        # For the frame and for the disconnect event: nothing that a class derived from str makes of it.
+        self.close_reason = str.__str__(reason)
         if self.wire is not None:
             self._say_close(self.wire)
 
@@ -266,7 +267,12 @@ class ClientConnection:
 
     def _finish_close(self, wire: Wire) -> None:
         assert self.close_code is not None
-        wire.close(self.close_code, self.close_reason, self.socket.close_timeout)
+        try:
+            wire.close(self.close_code, self.close_reason, self.socket.close_timeout)
+        except BaseException:
+            # There is no other way left to end it.
+            wire.abort()
+            raise
 
     async def closed(self) -> None:
         """Wait until the close frame has left, if the server sends one."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ..bus import CoreBus
 from ..config import RollbackConfig
+from ..description import is_a
 from ..errors import ConnectionGone
 from ..hookspecs import Outcome
 
@@ -38,7 +39,7 @@ class Trial:
         self._bus.observers = tuple(each for each in self._bus.observers if each is not self._observer)
 
     def _observe(self, outcome: Outcome) -> None:
-        if isinstance(outcome.error, ConnectionGone):
+        if is_a(outcome.error, ConnectionGone):
             return
         self._events += 1
         if outcome.result not in ("failed", "cancelled"):

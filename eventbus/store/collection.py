@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from ..errors import InvalidRequest, NotFound
 from .permissions import DELETING, EVERYTHING, READING, WRITING, check_granted, narrow
 from .protocol import Place, Store
 from .query import Query
-from .validation import check_key, check_name, encode_document
+from .validation import check_key, check_name, decode_document, encode_document
 
 
 class Document:
@@ -39,8 +37,7 @@ class Document:
         body = await self._store.get(self._place, self._key)
         if body is None:
             raise NotFound(f"the collection {self._place.collection!r} has no document {self._key!r}")
-        document: dict[str, Any] = msgspec.json.decode(body)
-        return document
+        return decode_document(self._key, body)
 
     async def delete(self) -> None:
         """Remove it and its sub-collections. A missing one is nothing.

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Any
 
+from ..description import type_name
 from ..errors import InvalidRequest
 from .protocol import Condition
-from .validation import MAX_INTEGER, MIN_INTEGER, check_text
+from .validation import MAX_INTEGER, MIN_INTEGER, check_text, shown
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -86,19 +87,19 @@ def make_condition(field: object, comparison: object, value: object) -> Conditio
     if not all(path.split(".")):
         raise InvalidRequest(f"field {path!r} has an empty part between its dots")
     if not isinstance(comparison, str) or comparison not in COMPARISONS:
-        raise InvalidRequest(f"no operator {comparison!r}; there are {' '.join(COMPARISONS)}")
+        raise InvalidRequest(f"no operator {shown(comparison)}; there are {' '.join(COMPARISONS)}")
     if not isinstance(value, str | int | float | None):
-        raise InvalidRequest(f"{path} can't be compared with a {type(value).__name__}, only with a scalar")
+        raise InvalidRequest(f"{path} can't be compared with a {type_name(value)}, only with a scalar")
     if comparison == "starts_with" and not isinstance(value, str):
-        raise InvalidRequest(f"starts_with needs a str to compare {path} with, not {value!r}")
+        raise InvalidRequest(f"starts_with needs a str to compare {path} with, not {shown(value)}")
     if value is None and comparison != "==":
         raise InvalidRequest(f"{path} can be compared with null by == only, not by {comparison}")
     if isinstance(value, str):
         value = _plain(value, path)
     elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidRequest(f"{path} can't be compared with {value!r}: it is no JSON number")
+        raise InvalidRequest(f"{path} can't be compared with {shown(value)}: it is no JSON number")
     elif isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
-        raise InvalidRequest(f"{path} can't be compared with {value!r}: integers have 64 bits")
+        raise InvalidRequest(f"{path} can't be compared with {shown(value)}: integers have 64 bits")
     return Condition(path, comparison, value)
 
 

@@ -13,6 +13,7 @@ from ..errors import InvalidRequest
 from .conditions import make_condition
 from .permissions import READING, check_granted
 from .protocol import Condition, Place, Store
+from .validation import decode_document, shown
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
@@ -61,7 +62,7 @@ class Query:
         Raises InvalidRequest unless it is an int of at least 1.
         """
         if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise InvalidRequest(f"a limit is an int of at least 1, not {count!r}")
+            raise InvalidRequest(f"a limit is an int of at least 1, not {shown(count)}")
         return Query(self._store, self._place, self._granted, self._conditions, count)
 
     async def fetch(self, token: str | None = None) -> Page:
@@ -76,7 +77,7 @@ class Query:
         # One more than the page has: that tells whether another page follows.
         rows = await self._store.find(self._place, self._conditions, after, count + 1)
         more = len(rows) > count
-        items = [(key, msgspec.json.decode(document)) for key, document in rows[:count]]
+        items = [(key, decode_document(key, document)) for key, document in rows[:count]]
         return Page(items, self._token_of(items[-1][0]) if more else None)
 
     def stream(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
@@ -93,7 +94,7 @@ class Query:
             count = DEFAULT_PAGE if left is None else min(left, DEFAULT_PAGE)
             rows = await self._store.find(self._place, self._conditions, after, count)
             for key, document in rows:
-                yield key, msgspec.json.decode(document)
+                yield key, decode_document(key, document)
             if len(rows) < count:
                 return
             after = rows[-1][0]

@@ -156,7 +156,9 @@ class SqliteStore:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
-        except sqlite3.Error as error:
+        except StoreError:
+            raise
+        except Exception as error:
             raise explain(error, self.path) from error
         finally:
             self._idle.put(connection)

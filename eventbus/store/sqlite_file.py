@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from ..description import describe, is_a, message_of
 from ..errors import StoreError
 
 APPLICATION_ID = 0x65766273
@@ -62,9 +63,11 @@ _ADVICE = {
 
 def explain(error: BaseException, path: Path) -> StoreError:
     """The StoreError to raise for what SQLite raised: names the path from the root and what to do."""
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    known = is_a(error, sqlite3.Error)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF if known else 0
     advice = _ADVICE.get(code)
-    return StoreError(f"store {path.absolute()}: {f'{advice} ({error})' if advice else error}")
+    what = message_of(error) if known else describe(error)
+    return StoreError(f"store {path.absolute()}: {f'{advice} ({what})' if advice else what}")
 
 
 def open_file(path: Path, readers: int) -> tuple[sqlite3.Connection, list[sqlite3.Connection]]:

@@ -61,13 +61,22 @@ def search(
         # SQLite promises no order for a join, and to have it sort would copy every document.
         rows.sort(key=itemgetter(0))
         for key, body in rows:
-            if not rest or matches(_decode(body), rest):
+            if not rest or meets(body, rest):
                 found.rows.append((key, body))
         found.looked_at += len(rows)
         if len(rows) < size or len(found.rows) >= count:
             del found.rows[count:]
             return found
         after = rows[-1][0]
+
+
+def meets(body: bytes, conditions: list[Condition]) -> bool:
+    """Whether a document meets the conditions; one that can't be read meets none, and stops no search."""
+    try:
+        document = _decode(body)
+    except (ValueError, RecursionError):
+        return False
+    return matches(document, conditions)
 
 
 def _by_index(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from ..description import describe, is_a, log_error
 from ..errors import StoreError
 from .protocol import Place
 from .sqlite_file import explain
@@ -42,6 +43,9 @@ class _Stop(NamedTuple):
     pass
 
 
+Job: TypeAlias = _Write | _Index | _Settle | _Stop
+
+
 class Writer:
     """Owns the writing connection from `start` to `stop`, which closes it.
 
@@ -53,7 +57,7 @@ class Writer:
         self._connection = connection
         self._path = path
         self._loop = loop
-        self._jobs: queue.SimpleQueue[_Write | _Index | _Settle | _Stop] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._builds = pending_fields(connection)
         self._settling: list[_Settle] = []
         self._thread = threading.Thread(target=self._run, name="eventbus-store-writer", daemon=True)
@@ -86,25 +90,39 @@ class Writer:
         stopping = False
         while not stopping:
             jobs = self._take()
-            writes = [job for job in jobs if isinstance(job, _Write)]
-            if writes:
-                self._write(writes)
-            for job in jobs:
-                if isinstance(job, _Index):
-                    self._add(job)
-                elif isinstance(job, _Settle):
-                    self._settling.append(job)
-                elif isinstance(job, _Stop):
-                    stopping = True
-            if self._builds and not stopping:
-                self._build(self._builds[0])
-            if not self._builds or stopping:
-                gone = StoreError(f"store {self._path}: it is stopped") if self._builds else None
-                self._resolve([(job.done, gone) for job in self._settling])
-                self._settling = []
+            stopping = any(isinstance(job, _Stop) for job in jobs)
+            try:
+                self._work(jobs, stopping)
+            except BaseException as error:
+                self._answer(jobs, error)
         self._connection.close()
 
-    def _take(self) -> list[_Write | _Index | _Settle | _Stop]:
+    def _work(self, jobs: Sequence[Job], stopping: bool) -> None:
+        writes = [job for job in jobs if isinstance(job, _Write)]
+        if writes:
+            self._write(writes)
+        for job in jobs:
+            if isinstance(job, _Index):
+                self._add(job)
+            elif isinstance(job, _Settle):
+                self._settling.append(job)
+        if self._builds and not stopping:
+            self._build(self._builds[0])
+        if not self._builds or stopping:
+            gone = StoreError(f"store {self._path}: it is stopped") if self._builds else None
+            self._resolve([(job.done, gone) for job in self._settling])
+            self._settling = []
+
+    def _answer(self, jobs: Sequence[Job], error: BaseException) -> None:
+        """Something raised that should not: nobody is left waiting for it, and the thread goes on."""
+        log_error(logger, f"the store's writer failed, and goes on: {describe(error)}", error)
+        failure = StoreError(f"store {self._path}: its writer failed: {describe(error)}")
+        waiting = [job.done for job in jobs if isinstance(job, _Write | _Settle)]
+        self._resolve([(done, failure) for done in waiting])
+        # A build that raised is given up, or it would again with every batch.
+        del self._builds[:1]
+
+    def _take(self) -> list[Job]:
         """What waits, up to a batch. It blocks where there is nothing at all to do."""
         jobs = [] if self._builds else [self._jobs.get()]
         with contextlib.suppress(queue.Empty):
@@ -137,7 +155,7 @@ class Writer:
                 try:
                     apply(connection)
                     outcomes.append(None)
-                except Exception as error:
+                except BaseException as error:
                     # A full disk can make SQLite roll back everything; then there is no savepoint left.
                     if not connection.in_transaction:
                         raise
@@ -156,7 +174,7 @@ class Writer:
         try:
             add_field(self._connection, job.place, job.path)
             self._builds = pending_fields(self._connection)
-        except sqlite3.Error as error:
+        except Exception as error:
             logger.warning("no index for %s: %s", job.path, explain(error, self._path))
 
     def _build(self, field: int) -> None:
@@ -169,7 +187,8 @@ class Writer:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-        except (sqlite3.Error, ValueError) as error:
+        except Exception as error:
+            # A document that can't be read, too: it may have been written by hand, or by another version.
             # Queries stay right without it; the next one that wants it has it tried again.
             logger.warning("an index was given up: %s", explain(error, self._path))
             complete = True
@@ -183,9 +202,11 @@ class Writer:
                     continue
                 if error is None:
                     done.set_result(None)
+                elif is_a(error, StoreError):
+                    done.set_exception(error)
                 else:
-                    failure = error if isinstance(error, StoreError) else explain(error, self._path)
-                    failure.__cause__ = error if failure is not error else None
+                    failure = explain(error, self._path)
+                    failure.__cause__ = error
                     done.set_exception(failure)
 
         if outcomes:

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from ..errors import InvalidRequest
+from ..description import describe, is_a, type_name
+from ..errors import InvalidRequest, StoreError
 
 MAX_KEY_BYTES = 256
 
@@ -22,7 +23,7 @@ MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 def check_text(value: object, what: str, most: int) -> str:
     """The value, if it is a str of 1 to `most` bytes of UTF-8. Raises InvalidRequest."""
     if not isinstance(value, str):
-        raise InvalidRequest(f"{what} is a str, not {type(value).__name__}")
+        raise InvalidRequest(f"{what} is a str, not {type_name(value)}")
     if not value:
         raise InvalidRequest(f"{what} can't be empty")
     try:
@@ -60,13 +61,36 @@ RESERVED = "eventbus."
 def encode_document(document: object) -> bytes:
     """The document as JSON. Raises InvalidRequest naming the place of what is no JSON."""
     if not isinstance(document, Mapping):
-        raise InvalidRequest(f"a document is a JSON object, not {type(document).__name__}")
+        raise InvalidRequest(f"a document is a JSON object, not {type_name(document)}")
     plain = dict(document)
     _check(plain, "", 1)
     try:
         return msgspec.json.encode(plain)
-    except (TypeError, ValueError) as error:
-        raise InvalidRequest(f"the document can't be written as JSON: {error}") from error
+    except Exception as error:
+        # A class derived from dict may hold something else than it says when it is asked.
+        raise InvalidRequest(f"the document can't be written as JSON: {describe(error)}") from error
+
+
+def decode_document(key: str, body: bytes) -> dict[str, Any]:
+    """The document of that key. Raises StoreError where what is written is none."""
+    try:
+        document = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"the document {key!r} can't be read: {describe(error)}") from error
+    if type(document) is not dict:
+        raise StoreError(f"the document {key!r} is no JSON object")
+    return document
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: briefly, and an integer of any length."""
+    if is_a(value, int) and not -(10**20) < int.__int__(value) < 10**20:  # type: ignore[arg-type]
+        return "an integer of more than 20 digits"
+    return repr(value)[:100] if type(value) in PLAIN else type_name(value)
+
+
+PLAIN = (str, bytes, int, float, bool, type(None))
+"""Types whose `repr` is the interpreter's."""
 
 
 def _check(value: Any, place: str, depth: int) -> None:
@@ -75,7 +99,9 @@ def _check(value: Any, place: str, depth: int) -> None:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                raise InvalidRequest(f"document: {place or 'its top'} has the key {key!r}, which is no str")
+                raise InvalidRequest(
+                    f"document: {place or 'its top'} has the key {shown(key)}, which is no str"
+                )
             _check_str(key, f"a key of {place or 'its top'}")
             _check(item, f"{place}.{key}" if place else key, depth + 1)
     elif isinstance(value, list | tuple):
@@ -85,12 +111,12 @@ def _check(value: Any, place: str, depth: int) -> None:
         _check_str(value, place)
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidRequest(f"document: {place} is {value!r}, which is no JSON number")
+            raise InvalidRequest(f"document: {place} is {shown(value)}, which is no JSON number")
     elif isinstance(value, int):
         if not MIN_INTEGER <= value <= MAX_INTEGER:
             raise InvalidRequest(f"document: {place} is an integer of more than 64 bits")
     elif value is not None:
-        raise InvalidRequest(f"document: {place} is a {type(value).__name__}, which is no JSON value")
+        raise InvalidRequest(f"document: {place} is a {type_name(value)}, which is no JSON value")
 
 
 def _check_str(value: str, place: str) -> None:

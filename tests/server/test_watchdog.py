@@ -6,14 +6,16 @@ import asyncio
 import functools
 import threading
 import time
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from eventbus import Context, EventBus, Next
 from eventbus.server.blocking import MOST, QUIET, Blocking
 from eventbus.server.stack import LOOP, Work, look
-from eventbus.server.watchdog import stood_still
+from eventbus.server.watchdog import Watch, stood_still
 from tests.conftest import Serve, Until
 
 HERE = str(Path(__file__))
@@ -75,6 +77,81 @@ async def test_a_handler_made_in_code_is_counted(bus: EventBus, serve: Serve, un
     assert entry["place"].startswith(f"{HERE}:")
     assert bus.blocking.times(entry["plugin"]) == entry["times"] == 1
     assert bus.blocking.seconds(entry["plugin"]) == pytest.approx(entry["seconds"], abs=0.001)
+
+
+class Untouchable:
+    """Raises, whatever is asked of it."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise SystemExit(name)
+
+    def __eq__(self, other: object) -> bool:
+        raise SystemExit("compared")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Prepared(type):
+    """Makes classes whose body fills a namespace that can't be read."""
+
+    @classmethod
+    def __prepare__(cls, *_: Any, **__: Any) -> Any:
+        class Namespace(dict[str, Any]):
+            def values(self) -> Any:
+                raise SystemExit("read")
+
+        return Namespace()
+
+
+def counted(bus: EventBus, times: int) -> bool:
+    """Whether so many times are counted at the first place."""
+    found = bus.blocking.report()
+    return bool(found) and found[0]["times"] == times and found[0]["seconds"] > 0
+
+
+async def test_the_thread_survives_what_it_sees(bus: EventBus, serve: Serve, until: Until) -> None:
+    public = bus.socket("public", path="/public")
+
+    class Thing:
+        """Something that a weak reference can point to."""
+
+    @public.on("message")
+    async def block(ctx: Context, call_next: Next) -> Context:
+        thing, touchy = Thing(), Untouchable()  # noqa: F841
+        dead = weakref.proxy(thing)  # noqa: F841
+        del thing
+
+        class Body(metaclass=Prepared):
+            exec("import time; time.sleep(0.8)", {"__name__": Untouchable()})
+
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    async with session.ws_connect("/public") as ws:
+        for times in (1, 2):
+            await ws.send_str("now")
+            await until(functools.partial(counted, bus, times))
+            await ws.ping()
+    (entry,) = bus.blocking.report()
+    assert entry["plugin"] == public.chains.message.links[0].name
+    assert not bus.supervisor.crashes
+
+
+async def test_the_thread_goes_on_whatever_is_raised(
+    bus: EventBus, serve: Serve, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await serve(bus)
+    (thread,) = watchdogs()
+
+    def look(*_: Any) -> Any:
+        raise SystemExit
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Watch, "_tell", look)
+        await until(lambda: bus.supervisor.crashes["the watchdog"] >= 2)
+    assert watchdogs() == [thread]
+    asyncio.get_running_loop().call_soon(functools.partial(time.sleep, 0.8))
+    await until(lambda: bus.blocking.report())
 
 
 async def test_a_callback_without_a_frame_is_the_loops(bus: EventBus, serve: Serve, until: Until) -> None:
