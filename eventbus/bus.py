@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from .broker import Broker, MemoryBroker, Publication
+from .budget import JOURNAL, LIFESPANS, STORE
 from .channels import Channels
 from .connection import ClientConnection
 from .errors import EventBusError, RegistrationError
@@ -84,7 +85,7 @@ class CoreBus:
         self.journaling = True
         """Whether connections are written down, so that a crash leaves none without a disconnect."""
         self.debts = Debts(self.supervisor)
-        self.lifespans = Lifespans()
+        self.lifespans = Lifespans(self.shutdown.budget)
         self._store = store
         self._spaces: dict[str, Channels] = {}
         self._topics: dict[str, Topic] = {}
@@ -155,16 +156,16 @@ class CoreBus:
             raise EventBusError("the bus is running already")
         async with AsyncExitStack() as stack:
             await self.store.start()
-            stack.push_async_callback(self.store.stop)
+            stack.push_async_callback(self._within, STORE, "the store", self.store.stop)
             await self.broker.start(self._deliver)
-            stack.push_async_callback(self.broker.stop)
-            stack.push_async_callback(self._close_topics)
-            stack.push_async_callback(self._end_background)
+            stack.push_async_callback(self._within, STORE, "the broker", self.broker.stop)
+            stack.push_async_callback(self._within, LIFESPANS, "topics", self._close_topics)
+            stack.push_async_callback(self._within, LIFESPANS, "background work", self._end_background)
             stack.push_async_callback(self.lifespans.stop)
             await self.lifespans.start()
             if self.journaling:
                 await self._start_journal(stack)
-            self.shutdown.begun = self.shutdown.announced = False
+            self.shutdown.reset()
             self._exit = stack.pop_all()
         self._schedule_sweep()
 
@@ -172,10 +173,22 @@ class CoreBus:
         node = await asyncio.to_thread(this_node, self.node_name)
         self._journal = Journal(self.store, node, self._fenced, self.supervisor)
         await self._journal.start()
-        stack.push_async_callback(self._journal.stop, self.shutdown.grace)
+        stack.push_async_callback(self._stop_journal)
         recovery = Recovery(self, self._journal)
         recovery.start()
-        stack.push_async_callback(recovery.stop)
+        stack.push_async_callback(self._within, JOURNAL, "the recovery", recovery.stop)
+
+    async def _stop_journal(self) -> None:
+        if self._journal is not None:
+            await self._journal.stop(self.shutdown.budget.left(JOURNAL))
+
+    async def _within(self, share: float, what: str, end: Callable[[], Awaitable[object]]) -> None:
+        """End a part of the bus in its share of the time that there is."""
+        try:
+            async with self.shutdown.budget.part(share):
+                await end()
+        except TimeoutError:
+            logger.error("%s did not stop in time", what)
 
     def _journal_of(self, connection: ClientConnection) -> Journal | None:
         """The journal that a connection has to be in, now that its connect chain stores something."""
@@ -214,7 +227,7 @@ class CoreBus:
             return
         async with stack:
             await self.drain()
-            await self.debts.stop(self.shutdown.grace)
+            await self.debts.stop(self.shutdown.budget.left(JOURNAL, 2))
             self.heartbeats.stop()
             if self._sweep is not None:
                 self._sweep.cancel()

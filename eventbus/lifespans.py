@@ -9,8 +9,9 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from .budget import LIFESPANS, Budget
 from .description import describe, is_a, log_error, message_of, type_name
-from .errors import EventBusError, PluginBroken
+from .errors import PluginBroken
 from .supervision import put_away
 
 logger = logging.getLogger("eventbus")
@@ -54,19 +55,23 @@ class Lifespan:
 class Lifespans:
     """Those that run, and those that are wanted."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
         self.wanted: list[Lifespan] = []
         self.running: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]] = []
+        self._budget = budget or Budget()
 
     async def start(self) -> None:
-        """Enter what is wanted and doesn't run yet. Raises PluginBroken; what it entered is left again."""
+        """Enter what is wanted and doesn't run yet.
+
+        Raises PluginBroken, or CancelledError when it is cancelled; what it entered is left again.
+        """
         entered: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]] = []
         try:
             for lifespan in self.wanted:
                 if not any(running.same_as(lifespan) for running, _ in self.running):
                     entered.append((lifespan, await enter(lifespan)))
-        except EventBusError:
-            await leave(entered)
+        except BaseException:
+            await leave(entered, self._budget)
             raise
         self.running.extend(entered)
 
@@ -75,11 +80,11 @@ class Lifespans:
         kept = [pair for pair in self.running if any(pair[0].same_as(each) for each in keep or ())]
         gone = [pair for pair in self.running if pair not in kept]
         self.running = kept
-        await leave(gone)
+        await leave(gone, self._budget)
 
 
 async def enter(lifespan: Lifespan) -> AbstractAsyncContextManager[Any]:
-    """Enter one. Raises PluginBroken with what it raised."""
+    """Enter one. Raises PluginBroken with what it raised, and CancelledError when this task is cancelled."""
     try:
         context = lifespan.take()
     except BaseException as error:
@@ -95,18 +100,27 @@ async def enter(lifespan: Lifespan) -> AbstractAsyncContextManager[Any]:
     return context
 
 
-async def leave(entered: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]]) -> None:
-    """Leave them in reverse; one that raises is logged and stops none of the others."""
+async def leave(entered: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]], budget: Budget) -> None:
+    """Leave them in reverse, each in its share of the time that there is while the server stops.
+
+    One that raises or hangs is logged, and keeps none of the others from being left; nor does a cancellation,
+    which is raised when all are.
+    """
     given_up: BaseException | None = None
-    for lifespan, context in reversed(entered):
+    for number, (lifespan, context) in enumerate(reversed(entered)):
+        extra = {"plugin": lifespan.plugin}
         try:
-            await context.__aexit__(None, None, None)
+            async with budget.part(LIFESPANS, len(entered) - number):
+                await context.__aexit__(None, None, None)
         except BaseException as error:
             if cancelled(error):
+                logger.warning("plugin %r was cut off while it stopped", lifespan.plugin, extra=extra)
                 given_up = error
-                continue
-            what = f"plugin {lifespan.plugin!r} failed to stop: {describe(error)}"
-            log_error(logger, what, error, extra={"plugin": lifespan.plugin})
+            elif type(error) is TimeoutError:
+                logger.error("plugin %r did not stop in time", lifespan.plugin, extra=extra)
+            else:
+                what = f"plugin {lifespan.plugin!r} failed to stop: {describe(error)}"
+                log_error(logger, what, error, extra=extra)
     if given_up is not None:
         raise given_up
 

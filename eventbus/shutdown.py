@@ -9,6 +9,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 
+from .budget import CHAINS, HANDLERS, Budget
 from .connection import ClientConnection
 from .events import CloseCode
 from .outbox import Wire
@@ -19,7 +20,10 @@ STEP = 0.1
 """Seconds between two slices of connections that are closed."""
 
 PARTING = 1.0
-"""Seconds that clients have to answer the close frame."""
+"""Seconds that clients have to answer the close frame, and to take something of what waits for them."""
+
+LOOK = 0.25
+"""Seconds between two looks at who takes something."""
 
 
 class Shutdown:
@@ -29,8 +33,8 @@ class Shutdown:
         self._connections = connections
         self.begun = False
         """Whether new connections are refused, because the bus is about to stop."""
-        self.grace = 10.0
-        """Seconds that handlers have, and after them the disconnect chains."""
+        self.budget = Budget()
+        """The time that everything has to come to its end."""
         self.announced = False
         """Whether others are told that the bus is about to stop; new connections may still be taken."""
         self.delay = 0.0
@@ -43,6 +47,22 @@ class Shutdown:
         self._ending: set[asyncio.Task[object]] = set()
         self._lingering: set[Wire] = set()
         self._parted: asyncio.Event | None = None
+        self._unread: dict[ClientConnection, tuple[int, float]] = {}
+        """Bytes that wait for each client, and since when it has taken none, on the loop's clock."""
+
+    @property
+    def grace(self) -> float:
+        """Seconds that the end has, after the delay and the drain time."""
+        return self.budget.seconds
+
+    @grace.setter
+    def grace(self, seconds: float) -> None:
+        self.budget.seconds = seconds
+
+    def reset(self) -> None:
+        """The bus starts: nothing has begun to end."""
+        self.begun = self.announced = False
+        self.budget.reset()
 
     async def announce(self) -> None:
         """Say that the bus is about to stop, and go on as before for the delay: load balancers notice."""
@@ -54,14 +74,15 @@ class Shutdown:
         """Close every connection, and return when each disconnect has run or was cut off.
 
         They are closed in slices over `drain_time`, in no order, so that their clients don't all come back at
-        once. A handler still at work after the grace is cancelled; its disconnect runs all the same.
+        once. A handler still at work after its share of the budget is cancelled; its disconnect runs all the
+        same. A client that takes nothing of what waits for it is cut off after a second.
         """
         self.begun = self.announced = True
+        self.budget.begin(0.0 if self.was_cut else self.drain_time)
         await self._close_in_slices()
-        deadline = asyncio.get_running_loop().time() + self.grace
         # Again until there is none: a connection that is accepted meanwhile gets a task of its own.
         while tasks := self._close_all():
-            late = await self._until(tasks, deadline)
+            late = await self._until(tasks, HANDLERS)
             if not late:
                 continue
             at_work = late - self._ending
@@ -77,6 +98,7 @@ class Shutdown:
         """Wait no longer: what is under way is cancelled, and disconnects are left to the journal."""
         left = len(self._connections())
         logger.warning("shutdown is cut short: %d connections had not ended", left)
+        self.budget.cut()
         self._cut.set()
 
     @property
@@ -105,6 +127,8 @@ class Shutdown:
 
     async def _close_in_slices(self) -> None:
         waiting = self._connections()
+        if not waiting:
+            return
         random.shuffle(waiting)
         slices = math.ceil(self.drain_time / STEP)
         for number in range(slices):
@@ -128,24 +152,45 @@ class Shutdown:
         tasks.discard(asyncio.current_task())
         return tasks
 
-    async def _until(self, tasks: set[asyncio.Task[object]], deadline: float) -> set[asyncio.Task[object]]:
-        """Wait for the tasks, no longer than until then; returns those that are not done."""
-        seconds = max(deadline - asyncio.get_running_loop().time(), 0)
-        waiting = asyncio.ensure_future(asyncio.wait(tasks, timeout=seconds))
+    async def _until(self, tasks: set[asyncio.Task[object]], share: float) -> set[asyncio.Task[object]]:
+        """Wait for the tasks, for that share of the budget; returns those that are not done."""
+        loop = asyncio.get_running_loop()
         cut = asyncio.ensure_future(self._cut.wait())
-        await asyncio.wait({waiting, cut}, return_when="FIRST_COMPLETED")
-        waiting.cancel()
-        cut.cancel()
+        try:
+            while not self.was_cut and (late := {task for task in tasks if not task.done()}):
+                seconds = min(self.budget.until(share) - loop.time(), LOOK)
+                if seconds <= 0:
+                    break
+                waiting = asyncio.ensure_future(asyncio.wait(late, timeout=seconds))
+                await asyncio.wait({waiting, cut}, return_when="FIRST_COMPLETED")
+                waiting.cancel()
+                self._cut_off_the_deaf(loop.time())
+        finally:
+            cut.cancel()
         return {task for task in tasks if not task.done()}
 
+    def _cut_off_the_deaf(self, now: float) -> None:
+        """End the transports of clients for whom something waits, and who have taken nothing for a while."""
+        before, self._unread = self._unread, {}
+        for connection in self._connections():
+            size = connection.outbox.size if connection.wire is not None else 0
+            if not size:
+                continue
+            seen, since = before.get(connection, (-1, now))
+            if seen != size:
+                since = now
+            self._unread[connection] = (size, since)
+            if now - since >= PARTING and connection.wire is not None:
+                connection.wire.abort()
+
     async def _end(self, tasks: set[asyncio.Task[object]]) -> None:
-        """Give the disconnect chains the grace once more, and cancel those that don't end then."""
-        late = await self._until(tasks, asyncio.get_running_loop().time() + self.grace)
+        """Give the disconnect chains their share of the budget, and cancel those that don't end then."""
+        late = await self._until(tasks, CHAINS)
         if late:
             logger.error("shutdown: %d disconnect chains did not end and are cancelled", len(late))
             for task in late:
                 task.cancel()
-            await asyncio.wait(late, timeout=PARTING)
+            await asyncio.wait(late, timeout=self.budget.left(CHAINS))
 
     async def _part(self) -> None:
         """Give the clients a moment to answer the close frame; those that don't are cut off."""

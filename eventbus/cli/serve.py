@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sys
 from pathlib import Path
 
 from ..config import BUILT_IN, find_config_or_default
@@ -14,6 +15,7 @@ from ..logs import Streams
 from ..server.configured import configured, read, warn
 from ..server.reloader import Reloader
 from ..server.run import run
+from ..signals import Stopped, signals
 from .logs import configure_logs
 
 logger = logging.getLogger("eventbus")
@@ -28,6 +30,9 @@ def serve(arguments: argparse.Namespace) -> int:
     streams = Streams()
     try:
         return run_server(arguments, streams)
+    except Stopped as stopped:
+        print(f"eventbus: stopped while starting ({stopped})", file=sys.stderr)
+        return 0
     finally:
         streams.close(FLUSH)
 
@@ -36,16 +41,24 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
     """The same, with streams that nobody waits for."""
     leave_what_hangs()
     path = find_config_or_default(arguments.config, os.environ, Path.cwd())
-    config, made, findings = read(path)
+    with signals.interrupting():
+        config, made, findings = read(path)
     if findings:
         raise ConfigError(findings)
     form, level = arguments.log_format or config.log.format, arguments.log_level or config.log.level
-    configure_logs(streams.error, form, level)
+    say = configure_logs(streams.error, form, level)
+
+    def last_words(why: str) -> None:
+        say(why)
+        streams.flush(FLUSH / 2)
+
+    signals.last_words = last_words
     if path == BUILT_IN:
         logger.info(
             "no eventbus.toml here, so this is the built-in default; `eventbus init` writes it to change"
         )
-    bus = configured(config, made)
+    with signals.interrupting():
+        bus = configured(config, made)
     warn(made)
     host = arguments.host or config.server.host
     port = config.server.port if arguments.port is None else arguments.port

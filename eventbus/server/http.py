@@ -13,6 +13,7 @@ from aiohttp.http import HttpProcessingError
 
 from .admin import AdminSocket
 from .application import EventBus
+from .http_end import close_idle, end_connections
 
 logger = logging.getLogger("eventbus")
 
@@ -85,6 +86,13 @@ class HttpServer(web.Server):
             **server._kwargs,
         )
         self._bus = bus
+
+    def pre_shutdown(self) -> None:
+        close_idle(self)
+
+    async def shutdown(self, timeout: float | None = None) -> None:
+        await end_connections(self, self._bus.shutdown.budget)
+        self._connections.clear()
 
     def __call__(self) -> RequestHandler:
         return RequestHandler(self._bus, self, loop=self._loop, **self._kwargs)

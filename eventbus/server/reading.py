@@ -12,6 +12,7 @@ from ..config import Config
 from ..errors import Finding
 from ..host import serving
 from ..plan import Plan
+from ..signals import Stopped, signals
 from .configured import read
 from .variables import Variables, changes_of, with_variables
 
@@ -39,7 +40,12 @@ async def read_here(path: Path, variables: Variables) -> tuple[Read, Variables]:
         serving.set(True)
         asyncio._set_running_loop(None)
         try:
-            result = work()
+            # A signal that ends the server must not wait for what hangs in its import.
+            with signals.interrupting():
+                result = work()
+        except Stopped:
+            asyncio._set_running_loop(loop)
+            done.cancel()
         except BaseException as error:
             asyncio._set_running_loop(loop)
             if not isinstance(error, Exception):

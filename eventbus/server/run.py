@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from ..errors import ConfigError
 from ..host import serving
+from ..signals import signals
 from .application import EventBus
+from .ending import Ending, Requests
 from .http import Runner
 from .port import last_call, listen
 from .reloader import Reloader
@@ -21,17 +22,23 @@ from .watching import watch_files
 
 logger = logging.getLogger("eventbus")
 
-STOP_RESERVE = 10.0
-"""Seconds that the end may take beyond what the configuration gives it."""
+RELOAD_END = 1.0
+"""Seconds that a reload which is under way has to end when the server stops."""
+
+STOP_RESERVE = 5.0
+"""Seconds that systemd waits for longer than the server does."""
 
 
 def run(bus: EventBus, host: str, port: int, reloader: Reloader | None = None, watch: bool = False) -> None:
     """Serve until SIGTERM or SIGINT; every disconnect has run when it returns. Port 0 takes a free one.
 
     A second signal ends it at once; what was cut short is left to the journal, and `bus.shutdown.was_cut`.
+    A signal that comes while it starts leaves what was entered. The process ends, by force if nothing else
+    helps, when the grace of the shutdown is over.
+
     Raises EventBusError with one readable line when it can't start.
     """
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+    with signals.borrowed(), asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(serve(bus, host, port, reloader, watch))
 
 
@@ -61,50 +68,60 @@ async def serve(
         max_headers=bus.listening.max_headers,
     )
     manager = notifier(os.environ)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    ending = Ending(bus)
     serving.set(True)
-    try:
-        await runner.setup()
-        await listen(bus, runner, host, port)
+    with signals.told_to(ending):
+        try:
+            try:
+                await runner.setup()
+                await listen(bus, runner, host, port)
+                tasks = in_background(reloader, ending.reloads, watch, manager)
+                announce(bus, runner)
+                bus.supervise("the beat for systemd", manager.beat)
+                manager.ready(f"serving {', '.join(bus.sockets)}")
+                ending.starting = False
+                await ending.begun.wait()
+            except asyncio.CancelledError:
+                if not ending.absorb():
+                    raise
+            allowed = ending.allowance() + STOP_RESERVE
+            manager.stopping(f"closing {len(bus.connections())} connections", allowed)
+            if not ending.starting:
+                await end(bus, runner, tasks)
+        finally:
+            await runner.cleanup()
+        logger.info("stopped")
+    ending.done()
 
-        def end() -> None:
-            if stop.is_set():
-                bus.shutdown.cut()
-            stop.set()
 
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, end)
-        tasks = set()
-        if reloader is not None:
-            reloads: asyncio.Queue[str] = asyncio.Queue()
-            loop.add_signal_handler(signal.SIGHUP, reloads.put_nowait, "SIGHUP")
-            tasks.add(loop.create_task(reload_on_request(reloader, reloads.get, manager)))
-            if watch:
-                tasks.add(loop.create_task(watch_files(reloader, reloads.put)))
-        announce(bus, runner)
-        bus.supervise("the beat for systemd", manager.beat)
-        manager.ready(f"serving {', '.join(bus.sockets)}")
-        await stop.wait()
-        ending = bus.shutdown
-        manager.stopping(
-            f"closing {len(bus.connections())} connections",
-            # Messages and disconnect chains each have the grace, and so has what is left to write down.
-            ending.delay + ending.drain_time + 3 * ending.grace + STOP_RESERVE,
-        )
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await bus.shutdown.announce()
-        logger.info("stopping: closing %d connections", len(bus.connections()))
-        if bus.listening.reuse_port:
-            await last_call(bus, runner)
-        else:
-            # Whoever comes meanwhile is told so, with 503, rather than finding nobody.
-            await bus.drain()
-    finally:
-        await runner.cleanup()
-    logger.info("stopped")
+def in_background(
+    reloader: Reloader | None, reloads: Requests, watch: bool, manager: Notifier
+) -> set[asyncio.Task[None]]:
+    """Start what goes on while the server runs."""
+    loop = asyncio.get_running_loop()
+    tasks = set()
+    if reloader is not None:
+        tasks.add(loop.create_task(reload_on_request(reloader, reloads.get, manager)))
+        if watch:
+            tasks.add(loop.create_task(watch_files(reloader, reloads.put)))
+    return tasks
+
+
+async def end(bus: EventBus, runner: Runner, tasks: set[asyncio.Task[None]]) -> None:
+    """Stop what goes on in the background, then close the connections."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=RELOAD_END)
+        if late:
+            logger.warning("a reload did not end when it was cancelled; nobody waits for it")
+    await bus.shutdown.announce()
+    logger.info("stopping: closing %d connections", len(bus.connections()))
+    if bus.listening.reuse_port:
+        await last_call(bus, runner)
+    else:
+        # Whoever comes meanwhile is told so, with 503, rather than finding nobody.
+        await bus.drain()
 
 
 def announce(bus: EventBus, runner: web.AppRunner) -> None:

@@ -30,7 +30,7 @@ LEVELS = [
     {"supervision"},
     {"context", "logs"},
     {"errors", "nesting", "channel_names"},
-    {"events", "audiences", "description", "documents", "startup"},
+    {"events", "audiences", "description", "documents", "startup", "signals", "budget"},
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""
 
