@@ -7,6 +7,7 @@ such token and are exact names.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Hashable, Sequence
 from itertools import chain
 from typing import Generic, TypeVar
@@ -19,6 +20,9 @@ MOST_IN_TUPLE = 16
 BACK_TO_TUPLE = 8
 """Members at which a dict becomes a tuple again; less than the other, so that a change or two cost little."""
 
+
+SPARSE = 512
+"""Bytes a member at which a dict is made anew: several times what one needs that has never been larger."""
 
 MAX_PATTERN_TOKENS = 32
 """Each token of a pattern can need a node of its own, some 300 bytes; a name of 256 bytes has up to 129."""
@@ -96,6 +100,9 @@ class Audience(Generic[T]):
             del members[member]
             if len(members) <= BACK_TO_TUPLE:
                 self.members = tuple(members)
+            elif sys.getsizeof(members) > SPARSE * len(members):
+                # A dict keeps the places of those who left, and going through it goes past all of them.
+                self.members = dict.fromkeys(members)
         else:
             at = members.index(member)
             self.members = members[:at] + members[at + 1 :]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import sys
 
 import pytest
 from hypothesis import given
@@ -240,3 +241,14 @@ def test_a_pattern_has_32_tokens_at_most_and_a_name_any_number() -> None:
     audiences.subscribe("a." * 127 + "a", 2)
     assert list(audiences.recipients("a." * 127 + "a")) == [2, 1]
     assert covers("a." * MAX_PATTERN_TOKENS + ">", "a." * 127 + "a")
+
+
+def test_a_publish_does_not_go_past_the_places_of_all_who_left() -> None:
+    audiences: Audiences[int] = Audiences()
+    for number in range(100_000):
+        audiences.subscribe("all", number)
+    for number in range(99_980):
+        audiences.unsubscribe("all", number)
+    members = audiences.recipients("all")
+    assert list(members) == list(range(99_980, 100_000))
+    assert sys.getsizeof(members) < 20_000

@@ -167,12 +167,12 @@ def seconds_to_give_up(count: int) -> float:
     clients = [Slow(given_up, flusher) for _ in range(count)]
     for client in clients:
         client.outbox.push(b"x" * 100)
-    begun = time.perf_counter()
+    begun = time.process_time()
     for client in clients:
         flusher.ceiling -= 100
         client.outbox.push(b"x")
     assert len(given_up) > count - 5
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 async def test_giving_up_slow_clients_costs_the_same_for_each_however_many_there_are() -> None:

@@ -20,7 +20,7 @@ class Transport:
     """Takes what is written, and knows whether it is read."""
 
     def __init__(self) -> None:
-        self.written = b""
+        self.written = bytearray()
         self.reading = True
 
     def is_closing(self) -> bool:
