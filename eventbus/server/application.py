@@ -22,6 +22,7 @@ from .health import Health
 from .lag import Lag
 from .page import page
 from .proxy import Network, behind_proxies
+from .served import Served
 from .status import PATH as STATUS_PATH
 from .status import status_page, with_token
 from .tls import Tls
@@ -73,6 +74,8 @@ class EventBus(CoreBus):
         self.blocking = self.watchdog.blocking
         """How often and for how long the event loop was blocked, by plugin and place."""
         self.attempts = Attempts()
+        self.served: dict[str, list[Served]] = {}
+        """The routes of plugins, by name, whose handlers a reload exchanges."""
         self.pages: dict[str, Handler] = {}
         """What is served at a path that no socket has."""
         self.admin_pages: dict[str, Handler] = {}

@@ -6,7 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiohttp.web_routedef import AbstractRouteDef
 
@@ -20,17 +20,16 @@ from ..host import Host
 from ..plan import Plan, plan, socket_options
 from ..plan.model import NO_LIMIT, items
 from .application import EventBus, Listening
+from .handlers import HOOK, ROUTE
 from .pages import built_in, health_config, page_clashes
 from .proxy import networks
 from .routes import conflicts
+from .served import Served
 from .tls import Tls, load_tls, tls_findings
 
 logger = logging.getLogger("eventbus")
 
 T = TypeVar("T")
-
-ROUTE: Any = AbstractRouteDef
-"""What `eventbus_http` returns; abstract, which `type[T]` does not take."""
 
 
 def read(path: Path) -> tuple[Config, Plan, list[Finding]]:
@@ -134,9 +133,10 @@ def ask_server_hooks(
         findings.append(document.finding(("plugins", error.plugin), f"plugin {error.plugin!r}: {error}"))
 
     routes: list[tuple[str, AbstractRouteDef]] = []
-    for name, value in made.ask("eventbus_http", bus=bus):
+    for name, value in made.ask(HOOK, bus=bus):
         try:
-            routes += [(name, route) for route in items(name, "eventbus_http", value, ROUTE)]
+            served = bus.served[name] = [Served(each) for each in items(name, HOOK, value, ROUTE)]
+            routes += [(name, each.route) for each in served]
         except PluginBroken as error:
             broken(error)
     sockets = {path: socket.name for path, socket in bus.paths.items()}

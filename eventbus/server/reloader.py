@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from typing import Any
 
 from ..config import Config
 from ..errors import ConfigError, Finding, PluginError
@@ -12,7 +13,9 @@ from ..host import Renewal, application, changed
 from ..plan import Plan
 from .application import EventBus
 from .configured import make_sockets, swap, warn
+from .handlers import exchanges
 from .reading import read_here
+from .served import Served
 from .tls import load_tls, paths
 from .trial import Trial
 from .variables import Variables
@@ -57,10 +60,11 @@ class Reloader:
             try:
                 (config, made, findings), variables = await read_here(self.path, self._variables)
                 findings += restart_needed(self.config, config)
-                findings += routes_changed(self.made, made, config)
+                handlers, more = exchanges(self.bus, self.made, made, config)
+                findings += more
                 if findings:
                     raise ConfigError(findings)
-                await self._use(config, made)
+                await self._use(config, made, handlers)
                 self._variables = variables
             except BaseException:
                 modules.put_back()
@@ -73,7 +77,7 @@ class Reloader:
             if config.server.rollback is not None:
                 self._trial = Trial(self.bus, config.server.rollback, failed)
 
-    async def _use(self, config: Config, made: Plan) -> None:
+    async def _use(self, config: Config, made: Plan, handlers: list[tuple[Served, Any]]) -> None:
         """Run this configuration in place of the other. Raises ConfigError; then nothing has changed."""
         context = await asyncio.to_thread(load_tls, config)
         lifespans = self.bus.lifespans
@@ -88,6 +92,8 @@ class Reloader:
             self._trial = None
         make_sockets(self.bus, config)
         swap(self.bus, config, made)
+        for served, handler in handlers:
+            served.handler = handler
         warn(made)
         if self.bus.listening.tls is not None and context is not None:
             self.bus.listening.tls.use(context)
@@ -102,7 +108,10 @@ class Reloader:
             if self.config is not failed:
                 return
             try:
-                await self._use(config, made)
+                handlers, findings = exchanges(self.bus, self.made, made, config)
+                if findings:
+                    raise ConfigError(findings)
+                await self._use(config, made, handlers)
             except ConfigError as error:
                 logger.error("the reload can't be rolled back, though %s:\n%s", why, error)
                 return
@@ -150,16 +159,3 @@ def restart_needed(old: Config, new: Config) -> list[Finding]:
         differ(("sockets", name, "path"), socket.path, after.path)
         differ(("sockets", name, "space"), socket.space, after.space)
     return findings
-
-
-def routes_changed(old: Plan, new: Plan, config: Config) -> list[Finding]:
-    """A finding for each plugin whose HTTP routes would have to come, go or change."""
-    before = {plugin.name: options for plugin, options in old.bound("eventbus_http")}
-    after = {plugin.name: options for plugin, options in new.bound("eventbus_http")}
-    changed = before.keys() ^ after.keys()
-    changed |= {name for name in before.keys() & after.keys() if before[name] != after[name]}
-    message = "its HTTP routes can't change while the server runs"
-    return [
-        config.document.finding(("plugins", name), f"plugin {name!r}: {message}", "restart it")
-        for name in sorted(changed)
-    ]

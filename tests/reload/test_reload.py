@@ -127,10 +127,32 @@ async def test_a_new_socket_opens_without_a_restart(project: Project) -> None:
 
 
 ROUTE = """
+import msgspec
+from aiohttp import web
+
+class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    answer: str = ""
+    path: str = "/said"
+    silent: bool = False
+
+@hookimpl
+def eventbus_options():
+    return Options
+
 @hookimpl
 def eventbus_http(options):
-    return []
+    async def answer(request):
+        return web.Response(text=options.answer)
+
+    class View(web.View):
+        async def get(self):
+            return await answer(self.request)
+
+    if options.answer == "raise":
+        raise LookupError("nothing to say")
+    return [] if options.silent else [web.get(options.path, answer), web.view("/view", View)]
 """
+ROUTED = CONFIG + '[plugins.routed]\nanswer = "one"\n'
 
 
 @pytest.mark.parametrize(
@@ -191,3 +213,40 @@ async def test_a_lifespan_that_cannot_start_leaves_the_old_configuration(project
         server.wait_for("plugin 'failing' failed to start: OSError: no disk")
         assert await ask(ws) == "one"
     assert server.stop() == 0
+
+
+async def said(server: Server) -> list[str]:
+    """What the routes of the plugin answer."""
+    async with aiohttp.ClientSession(server.url) as client:
+        answers = []
+        for path in ("/said", "/view"):
+            async with client.get(path) as response:
+                answers.append(await response.text())
+        return answers
+
+
+async def test_routes_that_stay_the_same_answer_by_the_new_options(project: Project) -> None:
+    project.plugin("routed", ROUTE)
+    prepare(project)
+    project.config(ROUTED)
+    server = project.serve()
+    assert await said(server) == ["one", "one"]
+    project.config(ROUTED.replace("one", "two"))
+    server.reload()
+    assert await said(server) == ["two", "two"]
+    for change in ('"one"\npath = "/other"', '"one"\nsilent = true', '"raise"'):
+        project.config(ROUTED.replace('"one"', change))
+        server.reload("refused")
+        server.wait_for("plugins.routed: plugin 'routed': ")
+        assert await said(server) == ["two", "two"]
+    project.config(CONFIG)
+    server.reload("refused")
+
+
+async def test_a_plugin_without_routes_comes_and_goes(project: Project) -> None:
+    project.plugin("routed", ROUTE)
+    prepare(project)
+    server = project.serve()
+    for config in (ROUTED + "silent = true\n", CONFIG):
+        project.config(config)
+        server.reload()
