@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable
@@ -10,9 +9,9 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from .budget import LIFESPANS, Budget
-from .description import describe, is_a, log_error, message_of, type_name
+from .description import describe, log_error, message_of, type_name
 from .errors import PluginBroken
-from .supervision import put_away
+from .supervision import stopped
 
 logger = logging.getLogger("eventbus")
 
@@ -93,7 +92,7 @@ async def enter(lifespan: Lifespan) -> AbstractAsyncContextManager[Any]:
     try:
         await context.__aenter__()
     except BaseException as error:
-        if cancelled(error):
+        if stopped(error):
             raise
         what = f"plugin {lifespan.plugin!r} failed to start: {describe(error)}"
         raise PluginBroken(lifespan.plugin, what) from error
@@ -113,7 +112,7 @@ async def leave(entered: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]]
             async with budget.part(LIFESPANS, len(entered) - number):
                 await context.__aexit__(None, None, None)
         except BaseException as error:
-            if cancelled(error):
+            if stopped(error):
                 logger.warning("plugin %r was cut off while it stopped", lifespan.plugin, extra=extra)
                 given_up = error
             elif type(error) is TimeoutError:
@@ -131,11 +130,3 @@ def is_context_manager(made: object) -> bool:
         return hasattr(type(made), "__aenter__") and hasattr(type(made), "__aexit__")
     except BaseException:
         return False
-
-
-def cancelled(error: BaseException) -> bool:
-    """Whether somebody cancelled this task, or puts it away, rather than a plugin raising that by itself."""
-    if put_away(error):
-        return True
-    task = asyncio.current_task()
-    return is_a(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from . import lifecycle
 from .connection import ClientConnection
 from .description import describe, log_error
-from .supervision import Supervisor, put_away
+from .supervision import Supervisor, stopped
 
 logger = logging.getLogger("eventbus")
 
@@ -80,7 +80,7 @@ class Debts:
         try:
             return await lifecycle.disconnect(*owed, recovered=True)
         except BaseException as error:
-            if put_away(error) or lifecycle.really_cancelled():
+            if stopped(error):
                 raise
             what = f"the disconnect of connection {owed.connection.id!r} failed: {describe(error)}"
             log_error(logger, what, error)

@@ -22,7 +22,7 @@ from .events import CloseCode, ConnectionState
 from .journal import BEATS, NODES, Journal, connections_of, encode
 from .node import Node, lives
 from .store.protocol import Change
-from .supervision import put_away
+from .supervision import stopped
 
 if TYPE_CHECKING:
     from .bus import CoreBus
@@ -170,7 +170,7 @@ class Recovery:
         try:
             return await self._disconnect(connection_id, body)
         except BaseException as error:
-            if put_away(error) or lifecycle.really_cancelled():
+            if stopped(error):
                 raise
             what = f"recovery: the disconnect of connection {connection_id!r} failed: {describe(error)}"
             log_error(logger, what, error)

@@ -144,6 +144,17 @@ class Supervisor:
                     del self._running[name]
 
 
+def stopped(error: BaseException) -> bool:
+    """Whether the current task has to end for it: it was cancelled from outside, or is put away.
+
+    A CancelledError that whatever it awaits has raised by itself is an error like any other.
+    """
+    if put_away(error):
+        return True
+    task = asyncio.current_task()
+    return is_a(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
 def put_away(error: BaseException) -> bool:
     """Whether the interpreter puts a task away unfinished, its loop gone: then nothing can be awaited.
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeAlias
 
 from .description import describe, log_error
-from .supervision import put_away
+from .supervision import stopped
 
 logger = logging.getLogger("eventbus")
 
@@ -45,13 +45,14 @@ class Subscription:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
-        while True:
+        task = asyncio.current_task()
+        # A handler may swallow that it is cancelled.
+        while task is not None and not task.cancelling():
             data = await self._queue.get()
             try:
                 await self.handler(data)
             except BaseException as error:
-                task = asyncio.current_task()
-                if put_away(error) or (task is not None and task.cancelling()):
+                if stopped(error):
                     raise
                 log_error(logger, f"topic {self.topic.name!r}: a handler raised {describe(error)}", error)
 

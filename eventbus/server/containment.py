@@ -6,14 +6,13 @@ exception to logging as it is, whose code then runs in the log.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
 from ..description import describe, is_a, log_error
-from ..supervision import put_away
+from ..supervision import stopped
 
 logger = logging.getLogger("eventbus")
 
@@ -26,10 +25,7 @@ async def contained(
     try:
         return await handler(request)
     except BaseException as error:
-        task = asyncio.current_task()
-        if is_a(error, web.HTTPException) or put_away(error):
-            raise
-        if is_a(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        if is_a(error, web.HTTPException) or stopped(error):
             raise
         if is_a(error, ConnectionError) or is_a(error, web.RequestPayloadError):
             raise  # the client's doing

@@ -18,7 +18,7 @@ from ..broker import Publication
 from ..bus import PROBE_SPACE, CoreBus
 from ..description import describe
 from ..store.protocol import Place
-from ..supervision import put_away
+from ..supervision import stopped
 
 logger = logging.getLogger("eventbus")
 
@@ -92,8 +92,7 @@ class Health:
         except TimeoutError:
             result, reason = "timed out", f"no answer within {self.timeout:g} s"
         except BaseException as error:
-            task = asyncio.current_task()
-            if put_away(error) or (task is not None and task.cancelling()):
+            if stopped(error):
                 raise
             result, reason = "failed", describe(error)
         if result != self._result.get(part, "ok"):

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ..config import Config
+from ..description import describe, log_error
 from ..errors import ConfigError, Finding, PluginError
 from ..host import Renewal, application, changed
 from ..plan import Plan
+from ..supervision import stopped
 from .application import EventBus
 from .configured import make_sockets, swap, warn
 from .handlers import exchanges
@@ -115,8 +117,10 @@ class Reloader:
             except ConfigError as error:
                 logger.error("the reload can't be rolled back, though %s:\n%s", why, error)
                 return
-            except Exception:
-                logger.exception("the reload can't be rolled back, though %s", why)
+            except BaseException as error:
+                if stopped(error):
+                    raise
+                log_error(logger, f"the reload can't be rolled back, though {why}: {describe(error)}", error)
                 return
             modules.put_back()
             logger.error("the reload is rolled back: %s; the file still says what failed", why)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import os
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from ..description import describe, log_error
 from ..errors import ConfigError
 from ..host import serving
 from ..signals import signals
+from ..supervision import stopped
 from .application import EventBus
 from .ending import Ending, Requests
 from .http import Runner
@@ -75,7 +78,7 @@ async def serve(
             try:
                 await runner.setup()
                 await listen(bus, runner, host, port)
-                tasks = in_background(reloader, ending.reloads, watch, manager)
+                tasks = in_background(bus, reloader, ending.reloads, watch, manager)
                 announce(bus, runner)
                 bus.supervise("the beat for systemd", manager.beat)
                 manager.ready(f"serving {', '.join(bus.sockets)}")
@@ -95,15 +98,16 @@ async def serve(
 
 
 def in_background(
-    reloader: Reloader | None, reloads: Requests, watch: bool, manager: Notifier
+    bus: EventBus, reloader: Reloader | None, reloads: Requests, watch: bool, manager: Notifier
 ) -> set[asyncio.Task[None]]:
     """Start what goes on while the server runs."""
-    loop = asyncio.get_running_loop()
     tasks = set()
     if reloader is not None:
-        tasks.add(loop.create_task(reload_on_request(reloader, reloads.get, manager)))
+        work = functools.partial(reload_on_request, reloader, reloads.get, manager)
+        tasks.add(bus.supervisor.start("reloading", work))
         if watch:
-            tasks.add(loop.create_task(watch_files(reloader, reloads.put)))
+            look = functools.partial(watch_files, reloader, reloads.put)
+            tasks.add(bus.supervisor.start("the look at files", look))
     return tasks
 
 
@@ -148,8 +152,12 @@ async def reload_on_request(
             await reloader.reload()
         except ConfigError as error:
             logger.error("reload (%s) refused, the running configuration stays:\n%s", why, error)
-        except Exception:
-            logger.exception("reload (%s) failed, the running configuration stays", why)
+        except BaseException as error:
+            # A module of an application may call sys.exit().
+            if stopped(error):
+                raise
+            what = f"reload ({why}) failed, the running configuration stays: {describe(error)}"
+            log_error(logger, what, error)
         else:
             logger.info("reloaded (%s)", why)
             status = "reloaded"
