@@ -23,6 +23,20 @@ Memory = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 """Bytes of the whole process; 0 for no limit."""
 
 Duration = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
+LEAST_SECONDS = 0.01
+"""Nothing would get done within a shorter deadline, which is most often meant in another unit."""
+
+Deadline = Annotated[
+    float,
+    Meta(
+        ge=0,
+        le=MAX_SECONDS,
+        extra={"least": LEAST_SECONDS},
+        extra_json_schema={"anyOf": [{"const": 0}, {"minimum": LEAST_SECONDS}]},
+    ),
+]
+"""Seconds; 0 for no limit."""
+
 Text = Annotated[str, Meta(min_length=1)]
 
 
@@ -178,7 +192,7 @@ class SocketSettings(Struct, frozen=True, kw_only=True):
     on_error: Literal["log", "close"] = "log"
     grace: Duration = 5.0
     """Seconds that the disconnect chain and the last frames have."""
-    heartbeat: Duration | None = 30.0
+    heartbeat: Deadline | None = 30.0
     """Seconds between pings; None sends none (in TOML: 0)."""
     max_message_size: Bytes = 1024 * 1024
     """Bytes of one message that a client may send."""
@@ -200,11 +214,11 @@ class SocketSettings(Struct, frozen=True, kw_only=True):
     """Bytes of the name of a channel."""
     max_json_depth: Count = 128
     """Levels of arrays and objects in a message that is read as JSON; 0 for any number."""
-    connect_timeout: Duration = 10.0
+    connect_timeout: Deadline = 10.0
     """Seconds that the connect chain may take; 0 for ever."""
-    message_timeout: Duration = 60.0
+    message_timeout: Deadline = 60.0
     """Seconds that the message chain may take for one message; 0 for ever."""
-    disconnect_timeout: Duration = 30.0
+    disconnect_timeout: Deadline = 30.0
     """Seconds that the disconnect chain may take; 0 for ever."""
     compression: bool | CompressionConfig = False
     """Whether to offer permessage-deflate (RFC 7692), or how."""

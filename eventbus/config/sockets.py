@@ -14,7 +14,7 @@ from ..events import EventType
 from .chains import parse_chain, parse_routes
 from .document import Document
 from .fields import convert_fields, not_a_table
-from .model import HTTP_PATH, SocketConfig, SocketSettings
+from .model import HTTP_PATH, LEAST_SECONDS, SocketConfig, SocketSettings
 from .positions import KeyPath
 from .wording import quoted
 
@@ -68,6 +68,10 @@ def _parse_socket(document: Document, name: str, table: dict[str, Any]) -> tuple
             check_subscription(channel)
         except ValueError as error:
             findings.append(document.finding((*path, "keep_latest", index), str(error)))
+    for key in ("heartbeat", "connect_timeout", "message_timeout", "disconnect_timeout"):
+        if 0 < (values.get(key) or 0) < LEAST_SECONDS:
+            message = f"expected 0, which is no limit, or a number >= {LEAST_SECONDS}, got {values.pop(key)}"
+            findings.append(document.finding((*path, key), message, "it is in seconds"))
     if values.get("heartbeat") == 0:
         values["heartbeat"] = None
     values.setdefault("path", f"/{name}")

@@ -70,7 +70,9 @@ def statement(lines: list[str], line: int) -> Statement:
     source = lines[line - 1] if line <= len(lines) else ""
     header = _HEADER.match(source)
     if header is not None and not _PAIR.match(source):
-        return Statement("", _plain(header["key"]), "", line, header.start("key") + 1, 0)
+        return Statement(
+            "", _plain(header["key"]), "", line, header.start("key") + 1, header.start("key") + 1
+        )
     for number in range(min(line, len(lines)), 0, -1):
         above = lines[number - 1]
         pair = _PAIR.match(above)

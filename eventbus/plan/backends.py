@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -48,9 +49,20 @@ def made_by(plugin: Plugin, kind: str, options: Any) -> Any:
     made = plugin.call(f"eventbus_{kind}", options=options)
     wanted = [name for name in vars(PROTOCOLS[kind]) if not name.startswith("_")]
     missing = [name for name in wanted if not callable(getattr(made, name, None))]
+    returned = f"eventbus_{kind} returned {type(made).__name__}, which is no {kind}: "
     if missing:
-        message = f"eventbus_{kind} returned {type(made).__name__}, which is no {kind}: it has no "
-        raise PluginBroken(plugin.name, message + ", ".join(missing))
+        raise PluginBroken(plugin.name, f"{returned}it has no {', '.join(missing)}")
+    for name in wanted:
+        _self, *expected = inspect.signature(getattr(PROTOCOLS[kind], name)).parameters.values()
+        required = [each.name for each in expected if each.default is each.empty]
+        try:
+            for count in {len(required), len(expected)}:
+                inspect.signature(getattr(made, name)).bind(*[None] * count)
+        except TypeError:
+            takes = ", ".join(each.name for each in expected) or "no arguments"
+            raise PluginBroken(plugin.name, f"{returned}its {name} does not take ({takes})") from None
+        except ValueError:  # a function in C that does not tell
+            continue
     return made
 
 

@@ -7,8 +7,10 @@ store that another process has locked.
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import ssl
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from ..config.wording import quoted
 from ..errors import Finding
 from ..plan.backends import BUILT_IN, DEFAULT_STORE_PATH
 from ..store.sqlite_probe import problem
+from .admin import MAX_PATH
 from .tls import paths
 
 PRIVILEGED = 1024
@@ -28,7 +31,7 @@ PRIVILEGED = 1024
 def preflight(config: Config) -> tuple[list[Finding], list[Finding]]:
     """What would keep a server with this configuration from starting here, and what will soon be wrong."""
     found, unsure = listening(config)
-    return [*store(config), *found], [*unsure, *certificate(config)]
+    return [*store(config), *admin_socket(config), *found], [*unsure, *certificate(config)]
 
 
 def store(config: Config) -> Iterator[Finding]:
@@ -39,6 +42,30 @@ def store(config: Config) -> Iterator[Finding]:
     if isinstance(path, str) and path and (why := problem(Path(path))):
         where = ("store", "path") if "path" in config.store.options else ("store",)
         yield config.document.finding(where, f"the store {quoted(path)}: {why}")
+
+
+def admin_socket(config: Config) -> Iterator[Finding]:
+    """Whether the operators' unix socket can be made. That another server has it now is no finding."""
+    name = config.server.admin_socket
+    if name is None:
+        return
+    why = ""
+    try:
+        path = config.folder / name
+        if not name.isprintable():
+            why = f"{quoted(name)} can't be the path of a file"
+        elif len(os.fsencode(path)) > MAX_PATH:
+            why = f"the path {path} is longer than {MAX_PATH} bytes"
+        elif not path.parent.is_dir():
+            why = f"there is no directory {path.parent}"
+        elif (path.exists() or path.is_symlink()) and not stat.S_ISSOCK(path.lstat().st_mode):
+            why = f"{path} is there already and is no socket"
+        elif not os.access(path.parent, os.W_OK | os.X_OK):
+            why = f"no file can be made in {path.parent}"
+    except (OSError, ValueError) as error:
+        why = f"{quoted(name)} can't be the path of a file: {getattr(error, 'strerror', None) or error}"
+    if why:
+        yield config.document.finding(("server", "admin_socket"), why)
 
 
 def listening(config: Config) -> tuple[list[Finding], list[Finding]]:

@@ -102,3 +102,18 @@ def test_what_runs_but_hardly_as_it_was_meant_is_a_warning(check: Check, text: s
     said = check(SOCKET + text)
     assert (said.status, said.findings, len(said.warnings)) == (0, [], 1)
     assert said.warnings[0].startswith(warning)
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("nowhere/admin.sock", "there is no directory"),
+        ("eventbus.toml", "is there already and is no socket"),
+        ("x" * 110, "is longer than 100 bytes"),
+        ("a\\u0000b", "can't be the path of a file"),
+    ],
+)
+def test_an_admin_socket_that_cannot_be_made(check: Check, name: str, why: str) -> None:
+    (finding,) = check(f'{SOCKET}[server]\nadmin_socket = "{name}"\n').findings
+    assert finding.startswith("6:1: server.admin_socket: ")
+    assert why in finding

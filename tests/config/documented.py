@@ -53,7 +53,9 @@ def default(field: msgspec.structs.FieldInfo) -> str:
 def range_of(shape: inspect.Type) -> str:
     """`0 to 65535`, `text`, or the words that it may be."""
     if isinstance(shape, inspect.Metadata):
-        return range_of(shape.type)
+        inner = range_of(shape.type)
+        least = (shape.extra or {}).get("least")
+        return inner.replace("0 to", f"0, or {least:g} to") if least else inner
     if isinstance(shape, inspect.UnionType):
         return " or ".join(range_of(each) for each in shape.types if not isinstance(each, inspect.NoneType))
     if isinstance(shape, inspect.LiteralType):

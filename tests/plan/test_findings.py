@@ -296,3 +296,25 @@ def test_an_observer_is_a_sync_function_of_one_argument(project: Project, observ
     head = "class Async:\n    async def __call__(self, outcome): ...\n"
     project.plugin("bad", f"{head}@hookimpl\ndef eventbus_observe(options):\n    return {observer}\n")
     assert said in findings(project, chain("[]") + "[plugins.bad]\n")
+
+
+BROKER = """
+class Mine:
+    async def start(self{start}): ...
+    async def stop(self): ...
+    async def publish(self, publication): ...
+
+@hookimpl
+def eventbus_broker(options):
+    return Mine()
+"""
+
+
+def test_a_back_end_whose_methods_take_something_else(project: Project) -> None:
+    project.plugin("mine", BROKER.format(start=""))
+    project.plugin("fine", BROKER.format(start=", receiver, *more"))
+    said = findings(project, chain("[]") + '[broker]\ntype = "mine"\n')
+    assert "FILE:6:1: broker.type: plugin 'mine': eventbus_broker returned Mine, which is no broker: " in said
+    assert "its start does not take (receiver)" in said
+    project.config(chain("[]") + '[broker]\ntype = "fine"\n')
+    assert project.run("check").returncode == 0
