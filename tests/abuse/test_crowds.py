@@ -187,3 +187,25 @@ async def test_a_client_that_never_reads_its_echoes(target: Target, record_prope
     assert target.grown() < 32
     record_property("MiB taken from it", round(sent / 2**20, 1))
     record_property("MiB grown", target.grown())
+
+
+async def test_requests_in_one_packet_leave_others_their_turn(attack: Attack) -> None:
+    many = 7_000
+    target = await attack()
+    reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n" * many)
+    answered = 0
+
+    async def count() -> None:
+        nonlocal answered
+        while answered < many:
+            await reader.readuntil(b"HTTP/1.1 200")
+            answered += 1
+
+    counting = asyncio.create_task(count())
+    await target.until(lambda: answered)
+    await target.serves()
+    assert answered < many
+    async with asyncio.timeout(30):
+        await counting
+    writer.transport.abort()
