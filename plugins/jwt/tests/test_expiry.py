@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import eventbus_channels
 import eventbus_jwt
 import pytest
+from eventbus_jwt.refresh import Grants
 from eventbus_jwt.state import state_of
+from hypothesis import given
+from hypothesis import strategies as st
 
+from eventbus import covers
 from eventbus.testing import Harness, HarnessClient
 
 if TYPE_CHECKING:
@@ -294,3 +298,10 @@ async def test_the_same_token_again_and_again_takes_no_more_memory(issuer: Issue
         for _ in range(100):
             await bring(client, token)
         assert issuer.sessions(harness).waiting <= 2
+
+
+@given(st.lists(st.sampled_from(["a", "a.b", "a.*", "*", ">", "*.b", "a.>", "price>5"]), max_size=4))
+def test_a_list_taken_apart_covers_what_one_of_it_covers(names: list[str]) -> None:
+    for channel in ("a", "b", "a.b", "a.c", "a.*", ">", "price>5", "c.b"):
+        expected = any(covers(name, channel) for name in names)
+        assert Grants(tuple(names)).cover(channel) is expected

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import eventbus_jwt
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from eventbus_jwt.options import Options
+from yarl import URL
 
 from eventbus import NotFound
 from eventbus.testing import Harness
@@ -208,3 +210,13 @@ async def test_old_bars_are_deleted_at_start(issuer: Issuer, tmp_path: Any) -> N
         assert (await barred.doc("new").get())["until"] > time.time()
         with pytest.raises(NotFound):
             await barred.doc("old").get()
+
+
+@pytest.mark.parametrize("user", ["a/b", "auth0|5f7", "a b", "ä", "%41", "..", "a?b#c"])
+async def test_any_user_can_be_named_in_a_path(issuer: Issuer, aiohttp_client: Served, user: str) -> None:
+    async with issuer.harness() as harness:
+        http = await aiohttp_client(app(issuer, harness))
+        url = URL(f"/jwt/users/{quote(user, safe='').replace('.', '%2E')}/bar", encoded=True)
+        response = await http.post(url, json={"seconds": 60}, headers=bearer(issuer.admin))
+        assert (response.status, (await response.json())["user"]) == (200, user)
+        assert (await issuer.refusal(harness, issuer.token(sub=user)))[0] == 403
