@@ -9,7 +9,8 @@ import zlib
 import pytest
 
 from tests.abuse.conftest import PUBLIC, Attack, Figure
-from tests.abuse.target import Target
+from tests.abuse.target import Target, handshake
+from tests.conftest import Project
 from tests.raw_client import BINARY, CLOSE, PING, PONG, TEXT, RawClient, masked
 
 COMPRESSED = PUBLIC.replace("public", "zipped") + "compression = true\n"
@@ -186,3 +187,47 @@ async def test_compressed_data_that_is_none(attack: Attack) -> None:
     client.writer.write(masked(TEXT, b"\xff" * 10, first=0xC1))
     assert await closed_with(client) == 1007
     await target.serves()
+
+
+BUSY = """
+import asyncio
+
+
+async def wait(ctx, call_next):
+    if ctx.request.event == "connect" and ctx.request.query.get("wait") == "connect":
+        await asyncio.sleep(2)
+    elif ctx.request.event == "message" and ctx.request.data == b"work":
+        await asyncio.sleep(2)
+    elif ctx.request.event == "message" and ctx.request.data == b"last":
+        ctx.connection.send("done")
+    return await call_next(ctx)
+"""
+
+WAITING = """
+[sockets.public]
+connect    = ["busy:wait"]
+message    = ["busy:wait"]
+disconnect = []
+"""
+
+
+@pytest.mark.parametrize("wait", ["connect", "message"])
+async def test_what_is_poured_behind_the_handshake_fills_no_memory(
+    attack: Attack, project: Project, record_property: Figure, wait: str
+) -> None:
+    project.write("busy.py", BUSY)
+    target = await attack(WAITING)
+    reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
+    writer.write(handshake(f"/public?wait={wait}") + masked(TEXT, b"work"))
+    message = struct.pack("!BBH", 0x82, 0xFE, 50_000) + bytes(4 + 50_000)
+    most = 0.0
+    for _ in range(1000):
+        writer.write(message)
+        await writer.drain()
+        most = max(most, target.grown())
+    writer.write(masked(TEXT, b"last"))
+    async with asyncio.timeout(30):
+        assert b"done" in await reader.readuntil(b"done")
+    writer.transport.abort()
+    assert most < 16
+    record_property("MiB grown by 50 MiB behind a handshake", most)
