@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 import trustme
 
+from tests.abuse.target import handshake
 from tests.conftest import Project, Server
 from tests.raw_client import TEXT, masked
 from tests.tools import tool
@@ -257,3 +258,47 @@ def test_both_files_are_found_missing_at_once(project: Project) -> None:
     assert "server.tls.cert" in done.stderr
     assert "server.tls.key" in done.stderr
     assert done.stderr.endswith("2 findings\n")
+
+
+async def test_what_is_poured_behind_the_handshake_fills_no_memory_and_arrives(
+    project: Project, authority: trustme.CA, trusting: ssl.SSLContext
+) -> None:
+    prepare(project, authority)
+    project.write(
+        "app.py",
+        """
+        import asyncio
+
+        seen = 0
+
+        async def url(ctx, call_next):
+            global seen
+            if not seen:
+                await asyncio.sleep(2)
+            seen += 1
+            if ctx.request.data == b"last":
+                ctx.connection.send(str(seen))
+            return await call_next(ctx)
+        """,
+    )
+    server = project.serve()
+    host, _, port = server.url.removeprefix("https://").partition(":")
+    before = resident(server)
+    reader, writer = await asyncio.open_connection(host, int(port), ssl=trusting)
+    writer.write(handshake() + masked(TEXT, b"first"))
+    message = b"\x82\xfe" + (50_000).to_bytes(2, "big") + bytes(4 + 50_000)
+    most = 0
+    for _ in range(1000):
+        writer.write(message)
+        await writer.drain()
+        most = max(most, resident(server) - before)
+    writer.write(masked(TEXT, b"last"))
+    async with asyncio.timeout(30):
+        await reader.readuntil(b"\x81\x041002")
+    writer.transport.abort()
+    assert most < 24 * 2**20
+
+
+def resident(server: Server) -> int:
+    """Bytes of memory that the server's process has in use."""
+    return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4096
