@@ -194,11 +194,11 @@ class CoreBus:
         """The journal that a connection has to be in, now that its connect chain stores something."""
         if connection.journaled or connection.state is not ConnectionState.CONNECTING:
             return None
-        return self._journal if connection.socket.chains.disconnect.links else None
+        return self._journal if connection.socket.journals else None
 
     async def enter(self, connection: ClientConnection) -> None:
         """Write an accepted connection down, if it has a disconnect chain to miss. Raises StoreError."""
-        if self._journal is not None and connection.socket.chains.disconnect.links:
+        if self._journal is not None and connection.socket.journals:
             await self._journal.enter(connection)
 
     def owe(self, connection: ClientConnection, code: int, reason: str = "") -> None:

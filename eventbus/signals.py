@@ -115,7 +115,7 @@ class Signals:
 
     @contextlib.contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Within the block a stop signal raises Stopped, wherever the main thread is; and so does one before."""
+        """Within the block a stop signal raises Stopped in the main thread; so does one of before."""
         self._interrupts = True
         try:
             self.check()
@@ -165,7 +165,7 @@ class Signals:
         Further signals ask for nothing that isn't done.
         """
         self._finished = True
-        why = f"everything has ended but threads or tasks of plugins, for which nobody waits after {seconds:g} s"
+        why = f"all has ended but threads or tasks of plugins, for which nobody waits after {seconds:g} s"
         self.end_within(seconds, status, why)
 
     def _end(self, status: int, why: str) -> None:

@@ -111,6 +111,8 @@ class BusSocket:
         self.chains = Chains()
         self.channels: Channels = bus.channels(self.space)
         self.connections: dict[str, ClientConnection] = {}
+        self.owing = False
+        """Whether a reload is about to give it a disconnect chain."""
         self._nesting = Nesting(self.options.max_json_depth, bus.gate.refused)
         self._next_watch = 0.0
         self._overflowed: dict[str, list[str]] = {}
@@ -159,6 +161,11 @@ class BusSocket:
         self._handlers[kind] = handler
         self.chains = self.chains.replaced(kind, build(links))
         return None
+
+    @property
+    def journals(self) -> bool:
+        """Whether connections have a disconnect to miss, and so have to be in the journal."""
+        return self.owing or bool(self.chains.disconnect.links)
 
     def open(self, handshake: Handshake, lost: Callable[[], bool]) -> ClientConnection:
         """A new connection, on its way through the connect chain; `lost` says whether its client is gone."""

@@ -93,7 +93,7 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     drain_code: Literal[1001, 1012] = 1001
     """The close code of those: going away, or service restart."""
     shutdown_grace: Duration = 10.0
-    """Seconds that the end has in all, after `drain_delay` and `drain_time`; events under way half of them."""
+    """Seconds that the end has in all, after `drain_delay` and `drain_time`; events under way half of it."""
     max_connections: Count = 100_000
     """Open connections in all; 0 for any number, as with the limits that follow."""
     max_connecting: Count = 1_000

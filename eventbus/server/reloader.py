@@ -9,12 +9,14 @@ from typing import Any
 
 from ..config import Config
 from ..description import describe, log_error
-from ..errors import ConfigError, Finding, PluginError
+from ..errors import ConfigError, Finding, PluginError, StoreError
 from ..host import Renewal, application, changed
 from ..plan import Plan
+from ..sockets import BusSocket
 from ..supervision import stopped
 from .application import EventBus
 from .configured import make_sockets, swap, warn
+from .first_disconnects import enter_connected, owing
 from .handlers import exchanges
 from .reading import read_here
 from .served import Served
@@ -79,6 +81,13 @@ class Reloader:
             if config.server.rollback is not None:
                 self._trial = Trial(self.bus, config.server.rollback, failed)
 
+    def close(self) -> None:
+        """The server stops: nothing that runs is judged or taken back any more."""
+        if self._trial is not None:
+            self._trial.stop()
+        if self._rolling_back is not None:
+            self._rolling_back.cancel()
+
     async def _use(self, config: Config, made: Plan, handlers: list[tuple[Served, Any]]) -> None:
         """Run this configuration in place of the other. Raises ConfigError; then nothing has changed."""
         context = await asyncio.to_thread(load_tls, config)
@@ -89,11 +98,26 @@ class Reloader:
         except PluginError as error:
             lifespans.wanted = old
             raise ConfigError([config.document.finding(("plugins", error.plugin), str(error))]) from error
+        first = [
+            socket
+            for name, socket in self.bus.sockets.items()
+            if not socket.chains.disconnect.links
+            and name in made.chains
+            and made.chains[name].disconnect.links
+        ]
+        try:
+            with owing(first):
+                for socket in first:
+                    await self._enter_connected(config, socket)
+                make_sockets(self.bus, config)
+                swap(self.bus, config, made)
+        except BaseException:
+            lifespans.wanted = old
+            await lifespans.stop(keep=old)
+            raise
         if self._trial is not None:
             self._trial.stop()
             self._trial = None
-        make_sockets(self.bus, config)
-        swap(self.bus, config, made)
         for served, handler in handlers:
             served.handler = handler
         warn(made)
@@ -101,6 +125,15 @@ class Reloader:
             self.bus.listening.tls.use(context)
         self.config, self.made = config, made
         await lifespans.stop(keep=lifespans.wanted)
+
+    async def _enter_connected(self, config: Config, socket: BusSocket) -> None:
+        """Owe the disconnect to those who are connected. Raises ConfigError if it can't be written down."""
+        try:
+            await enter_connected(self.bus, socket)
+        except StoreError as error:
+            message = f"those who are connected can't be written into the journal: {error}"
+            finding = config.document.finding(("sockets", socket.name, "disconnect"), message, "try again")
+            raise ConfigError([finding]) from error
 
     async def _roll_back(
         self, failed: Config, config: Config, made: Plan, modules: Renewal, why: str

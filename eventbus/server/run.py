@@ -89,6 +89,8 @@ async def serve(
                     raise
             allowed = ending.allowance() + STOP_RESERVE
             manager.stopping(f"closing {len(bus.connections())} connections", allowed)
+            if reloader is not None:
+                reloader.close()
             if not ending.starting:
                 await end(bus, runner, tasks)
         finally:

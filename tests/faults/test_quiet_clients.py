@@ -52,7 +52,8 @@ UNFINISHED = {
     "half a request line": b"GET /pub",
     "half a head": b"GET /public HTTP/1.1\r\nHost: x\r\n",
     "a head without its body": b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nsome",
-    "chunks without an end": b"POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n",
+    "chunks without an end": b"POST /body HTTP/1.1\r\nHost: x\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n4\r\nsome\r\n",
     "an answer that it does not read": b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n",
     "an answer without an end": b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n",
     "a whole request and half of one": b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /pub",
