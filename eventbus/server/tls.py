@@ -107,7 +107,8 @@ def unreadable(config: Config, tls: TlsConfig) -> list[Finding]:
             message = f"{quoted(name)} can't be the path of a file"
         else:
             continue
-        findings.append(config.document.finding(("server", "tls", key), message))
+        hint = "" if name.isprintable() else "write a backslash in 'single quotes', or use /"
+        findings.append(config.document.finding(("server", "tls", key), message, hint))
     return findings
 
 

@@ -117,3 +117,9 @@ def test_an_admin_socket_that_cannot_be_made(check: Check, name: str, why: str) 
     (finding,) = check(f'{SOCKET}[server]\nadmin_socket = "{name}"\n').findings
     assert finding.startswith("6:1: server.admin_socket: ")
     assert why in finding
+
+
+def test_a_windows_path_in_double_quotes_comes_with_what_to_write(check: Check) -> None:
+    said = check(f"{SOCKET}[server.tls]\ncert = \"C:\\new.pem\"\nkey = 'C:\\new.pem'\n").findings
+    assert said[0].endswith("(write a backslash in 'single quotes', or use /)")
+    assert not said[1].endswith(")")
