@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .addresses import network_of
     from .audiences import covers, is_pattern
     from .broker import Broker, Publication
     from .chain import compose
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from .store.protocol import Store
 
 HOMES = {
+    "addresses": ("network_of",),
     "audiences": ("covers", "is_pattern"),
     "broker": ("Broker", "Publication"),
     "chain": ("compose",),
@@ -124,6 +126,7 @@ __all__ = [
     "covers",
     "hookimpl",
     "is_pattern",
+    "network_of",
 ]
 
 

@@ -24,6 +24,7 @@ from .ledger import Ledger
 from .lifespans import Lifespans
 from .node import this_node
 from .owed import Debts
+from .paths import canonical
 from .recovery import Recovery
 from .shutdown import Shutdown
 from .sockets import BusSocket
@@ -59,6 +60,7 @@ class CoreBus:
         self.broker: Broker = broker or MemoryBroker()
         self.sockets: dict[str, BusSocket] = {}
         self.paths: dict[str, BusSocket] = {}
+        """The sockets by their paths, as `canonical` writes them."""
         self.observers: Observers = ()
         self.failures: Counter[tuple[str, str, str]] = Counter()
         """Failed chains, by socket, event and plugin."""
@@ -113,10 +115,14 @@ class CoreBus:
             raise RegistrationError(f"no socket {name!r} (known: {names}); make it with a path")
         if not path.startswith("/"):
             raise RegistrationError(f"socket {name!r}: the path {path!r} does not begin with '/'")
-        if path in self.paths:
-            raise RegistrationError(f"sockets {self.paths[path].name!r} and {name!r} are both at {path!r}")
-        socket = self.sockets[name] = self.paths[path] = BusSocket(self, name, path, space)
+        if (there := self.socket_at(path)) is not None:
+            raise RegistrationError(f"sockets {there.name!r} and {name!r} are both at {path!r}")
+        socket = self.sockets[name] = self.paths[canonical(path)] = BusSocket(self, name, path, space)
         return socket
+
+    def socket_at(self, path: str) -> BusSocket | None:
+        """The socket at a path, percent-encoded or not."""
+        return self.paths.get(path) or self.paths.get(canonical(path))
 
     def collection(self, name: str) -> Collection:
         """The collection of that name, with every permission. Raises InvalidRequest for the name."""
@@ -289,6 +295,7 @@ class CoreBus:
         for connection in tuple(self.connecting):
             self._look_at(connection)
         self._look_at_memory()
+        self.gate.refusals.flush()
         now = asyncio.get_running_loop().time()
         for socket in self.sockets.values():
             try:

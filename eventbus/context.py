@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
+from .documents import CollectionRef
 from .errors import check_refusal
 from .events import ConnectionState, EventType
 
@@ -33,7 +34,17 @@ UNPARSED: Any = object()
 class Handshake:
     """What the HTTP request of a connection said; one object, shared by all of its events."""
 
-    __slots__ = ("cookies", "headers", "nesting", "path", "query", "remote", "subprotocols", "trace")
+    __slots__ = (
+        "cookies",
+        "headers",
+        "nesting",
+        "path",
+        "query",
+        "remote",
+        "scheme",
+        "subprotocols",
+        "trace",
+    )
 
     def __init__(
         self,
@@ -41,8 +52,9 @@ class Handshake:
         path: str,
         query: MultiMapping[str],
         headers: CIMultiDictProxy[str],
-        cookies: Mapping[str, str],
+        cookies: MultiMapping[str],
         remote: str | None,
+        scheme: str = "http",
         subprotocols: tuple[str, ...] = (),
         trace: str | None = None,
     ) -> None:
@@ -51,6 +63,7 @@ class Handshake:
         self.headers = headers
         self.cookies = cookies
         self.remote = remote
+        self.scheme = scheme
         self.subprotocols = subprotocols
         self.trace = trace
         self.nesting: Nesting | None = None
@@ -124,14 +137,19 @@ class Request(msgspec.Struct, eq=False):
         return self.handshake.headers
 
     @property
-    def cookies(self) -> Mapping[str, str]:
-        """The cookies of the handshake."""
+    def cookies(self) -> MultiMapping[str]:
+        """The cookies of the handshake: a multidict, `getall` gives every value of a repeated name."""
         return self.handshake.cookies
 
     @property
     def remote(self) -> str | None:
         """The peer's address, without the port."""
         return self.handshake.remote
+
+    @property
+    def scheme(self) -> str:
+        """`https` or `http`: how the client reached this server, or the trusted proxy in front of it."""
+        return self.handshake.scheme
 
     @property
     def subprotocols(self) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
 
 from .frames import COMPRESSED, frame
 
@@ -74,18 +75,22 @@ class Deflate:
         return frame(first | COMPRESSED, data.removesuffix(TAIL))
 
 
-def negotiate(offers: str, options: Compression) -> tuple[str, Deflate] | None:
+Offer: TypeAlias = "tuple[str, Sequence[tuple[str, str | None]]]"
+"""The name of an extension, and its parameters with their values, as a client offers it."""
+
+
+def negotiate(offers: Iterable[Offer], options: Compression) -> tuple[str, Deflate] | None:
     """Accept the first offer of a Sec-WebSocket-Extensions header that can be met (section 5.1).
 
     Returns the header of the answer and what was agreed, or None: then nothing is compressed.
     """
-    for offer in offers.split(","):
-        parameters = parse(offer)
+    for offer in offers:
+        parameters = read(offer)
         if parameters is None:
             continue
         bits = parameters.get("server_max_window_bits")
         # zlib can't make a raw stream with a window of 256 bytes.
-        if bits is not None and (not bits.isdecimal() or not 9 <= int(bits) <= 15):
+        if bits is not None and bits not in map(str, range(9, 16)):
             continue
         agreed = min(int(bits), options.window_bits) if bits else options.window_bits
         takeover = options.context_takeover and "server_no_context_takeover" not in parameters
@@ -109,19 +114,17 @@ PARAMETERS = {
 """Every parameter (section 7.1), and whether it has a value: yes, no, or as the client likes."""
 
 
-def parse(offer: str) -> dict[str, str] | None:
+def read(offer: Offer) -> dict[str, str] | None:
     """The parameters of an offer of permessage-deflate, or None where it has to be declined (section 7)."""
-    name, *parts = [part.strip() for part in offer.split(";")]
+    name, given = offer
     if name.lower() != "permessage-deflate":
         return None
     parameters: dict[str, str] = {}
-    for part in parts:
-        key, equals, value = (piece.strip() for piece in part.partition("="))
+    for key, value in given:
         needs = PARAMETERS.get(key, ...)
-        if needs is ... or key in parameters or (needs is not None and needs != bool(equals)):
+        if needs is ... or key in parameters or (needs is not None and needs != (value is not None)):
             return None
-        value = value.removeprefix('"').removesuffix('"')
-        if key == "client_max_window_bits" and equals and value not in map(str, range(8, 16)):
+        if key == "client_max_window_bits" and value is not None and value not in map(str, range(8, 16)):
             return None
-        parameters[key] = value
+        parameters[key] = value or ""
     return parameters

@@ -8,6 +8,10 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from .addresses import network_of
+from .files import FileLimit
+from .refusals import Refusals
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
@@ -17,8 +21,10 @@ class Limits:
     """Open connections in all."""
     connecting: int = 1_000
     """Connect chains at the same time."""
+    http: int = 2_000
+    """TCP connections that are no connections of a socket, or not yet."""
     per_address: int = 0
-    """Connections from one address."""
+    """Connections from one address, those included; see `network_of`."""
     per_user: int = 0
     """Connections of one user, as far as a link of the connect chain finds out who that is."""
     memory: int = 0
@@ -30,7 +36,17 @@ class Full:
     """Why somebody is not let in, and the HTTP status that says so."""
 
     reason: str
+    said: str
     status: int = 503
+
+
+CONNECTIONS = Full("connections", "max_connections is reached")
+CONNECTING = Full("connecting", "max_connecting connect chains are at work")
+FILES = Full("files", "the process can't open more files")
+HTTP = Full("http", "max_http connections are busy or have just come")
+MEMORY = Full("memory", "max_memory is reached")
+PER_ADDRESS = Full("per_address", "max_per_address is reached", 429)
+PER_USER = Full("per_user", "max_per_user is reached", 429)
 
 
 class Gate:
@@ -38,9 +54,14 @@ class Gate:
 
     def __init__(self) -> None:
         self.limits = Limits()
-        self.refused: Counter[str] = Counter()
+        self.files: FileLimit | None = None
+        """How many files the process may open, where that is known."""
+        self.refusals = Refusals()
+        self.refused = self.refusals.counts
         self.memory = 0
         """Bytes of memory at the last look."""
+        self.http = 0
+        """TCP connections that are no connections of a socket, or not yet."""
         self._count = 0
         self._connecting = 0
         self._addresses: Counter[str] = Counter()
@@ -50,31 +71,52 @@ class Gate:
         """Why a handshake from this address is refused, or None."""
         limits = self.limits
         if limits.connections and self._count >= limits.connections:
-            return self._refuse(Full("connections"))
+            return CONNECTIONS
+        if self.files is not None and self._count >= self.files.connections(limits.http):
+            return FILES
         if limits.connecting and self._connecting >= limits.connecting:
-            return self._refuse(Full("connecting"))
+            return CONNECTING
         if limits.memory and self.memory >= limits.memory:
-            return self._refuse(Full("memory"))
-        if limits.per_address and address and self._addresses[address] >= limits.per_address:
-            return self._refuse(Full("per_address", 429))
+            return MEMORY
+        return self.crowded(address)
+
+    def crowded(self, address: str | None) -> Full | None:
+        """Why one more connection from this address is refused, or None."""
+        most = self.limits.per_address
+        if most and address and self._addresses[network_of(address)] >= most:
+            return PER_ADDRESS
         return None
 
     def closed_to_user(self, user: str) -> Full | None:
         """Why one more connection of this user is refused, or None; it is not counted yet."""
         if self.limits.per_user and self._users[user] >= self.limits.per_user:
-            return self._refuse(Full("per_user", 429))
+            return PER_USER
         return None
 
-    def _refuse(self, full: Full) -> Full:
-        self.refused[full.reason] += 1
-        return full
+    @property
+    def max_http(self) -> int:
+        """How many TCP connections there may be that are none of a socket, 0 for any number."""
+        if self.files is None:
+            return self.limits.http
+        return self.files.http(self.limits.http)
+
+    def arrive_http(self, address: str | None) -> None:
+        """A TCP connection was accepted."""
+        self.http += 1
+        if address:
+            self._addresses[network_of(address)] += 1
+
+    def leave_http(self, address: str | None) -> None:
+        """It is gone, or is to be the connection of a socket."""
+        self.http -= 1
+        self._leave(self._addresses, network_of(address) if address else None)
 
     def arrive(self, address: str | None) -> None:
         """A handshake goes into its connect chain."""
         self._count += 1
         self._connecting += 1
         if address:
-            self._addresses[address] += 1
+            self._addresses[network_of(address)] += 1
 
     def settle(self, user: str | None) -> None:
         """Its connect chain has ended; `user` is whose it is, once it is accepted."""
@@ -85,11 +127,14 @@ class Gate:
     def leave(self, address: str | None, user: str | None) -> None:
         """A connection is gone."""
         self._count -= 1
-        for counter, key in ((self._addresses, address), (self._users, user)):
-            if key:
-                counter[key] -= 1
-                if counter[key] <= 0:
-                    del counter[key]
+        self._leave(self._addresses, network_of(address) if address else None)
+        self._leave(self._users, user)
+
+    def _leave(self, counter: Counter[str], key: str | None) -> None:
+        if key:
+            counter[key] -= 1
+            if counter[key] <= 0:
+                del counter[key]
 
     def look(self) -> None:
         """See how much memory the process has, where the system tells. For a thread: it reads a file."""

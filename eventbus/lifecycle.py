@@ -65,6 +65,10 @@ class Refusal:
 
     status: int
     reason: str
+    kind: str = "rejected"
+    """What it counts as: `rejected`, `failed` or `connect_timeout`."""
+    link: str = ""
+    """Who refused, as far as that can be seen."""
 
 
 class Overdue(EventBusError):
@@ -90,20 +94,20 @@ async def connect(connection: ClientConnection) -> Refusal | None:
             refusal = refusal_of(response.status, response.reason)
         accepted = refusal is None
     except Reject as reject:
-        refusal = refusal_of(*stated(reject))
+        refusal = refusal_of(*stated(reject), blamed(reject))
     except Overdue as error:
         log_failure(connection, EventType.CONNECT, error)
-        refusal = Refusal(503, "")
+        refusal = Refusal(503, "", "connect_timeout", blamed(error))
     except asyncio.CancelledError as error:
         if really_cancelled():
             raise
         log_failure(connection, EventType.CONNECT, error)
-        refusal = Refusal(500, "")
+        refusal = Refusal(500, "", "failed", blamed(error))
     except BaseException as error:
         if put_away(error):
             raise
         log_failure(connection, EventType.CONNECT, error)
-        refusal = Refusal(500, "")
+        refusal = Refusal(500, "", "failed", blamed(error))
         owed = store_failed(error)
     finally:
         arriving.reset(token)
@@ -126,13 +130,13 @@ def stated(reject: Reject) -> tuple[object, object]:
         return None, None
 
 
-def refusal_of(status: object, reason: object) -> Refusal:
+def refusal_of(status: object, reason: object, link: str = "") -> Refusal:
     """The refusal that a link asks for, as an answer can carry it; 500 where the status is none for that."""
     code = int.__int__(status) if is_a(status, int) else 0  # type: ignore[arg-type]
     if not 400 <= code <= 599:
         logger.error("a connection is refused with 500: a link set no status from 400 to 599")
-        return Refusal(500, "")
-    return Refusal(code, printable(exact(reason, MAX_REASON) or ""))
+        return Refusal(500, "", "failed", link)
+    return Refusal(code, printable(exact(reason, MAX_REASON) or ""), link=link)
 
 
 def message(connection: ClientConnection, data: bytes, is_binary: bool) -> Context:

@@ -194,7 +194,7 @@ class Recovery:
             path=entry.path,
             query=NO_QUERY,
             headers=NO_HEADERS,
-            cookies={},
+            cookies=NO_QUERY,
             remote=entry.remote,
             trace=entry.trace,
         )

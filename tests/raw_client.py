@@ -80,7 +80,11 @@ class RawClient:
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n{headers}\r\n"
         )
         writer.write(request.encode() + behind)
-        head = await reader.readuntil(b"\r\n\r\n")
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except BaseException:
+            writer.transport.abort()
+            raise
         status, *lines = head.decode().split("\r\n")
         client.status = status
         client.headers = dict(line.split(": ", 1) for line in lines if line)

@@ -98,6 +98,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Open connections in all; 0 for any number, as with the limits that follow."""
     max_connecting: Count = 1_000
     """Connect chains that run at the same time."""
+    max_http: Count = 2_000
+    """TCP connections that are no connections of a socket, or not yet."""
     max_per_address: Count = 0
     """Connections from one address; off by default, because a proxy or a load test is one address."""
     max_per_user: Count = 0

@@ -11,6 +11,7 @@ import msgspec
 from ..audiences import check_subscription
 from ..errors import Finding
 from ..events import EventType
+from ..paths import canonical
 from .chains import parse_chain, parse_routes
 from .document import Document
 from .fields import convert_fields, not_a_table
@@ -130,7 +131,7 @@ def _same_paths(document: Document, sockets: dict[str, SocketConfig]) -> list[Fi
     findings = []
     first: dict[str, str] = {}
     for name, socket in sockets.items():
-        other = first.setdefault(socket.path, name)
+        other = first.setdefault(canonical(socket.path), name)
         if other != name:
             message = f"sockets {quoted(other)} and {quoted(name)} are both at {quoted(socket.path)}"
             findings.append(document.finding(("sockets", name, "path"), message))

@@ -14,10 +14,12 @@ from ..broker import Broker
 from ..bus import CoreBus
 from ..channels import Channels
 from ..config import HealthConfig, Secret
+from ..paths import canonical
 from ..store.protocol import Store
 from .attempts import Attempts
 from .containment import contained
 from .endpoint import serve_socket
+from .fields import elements, says
 from .health import Health
 from .lag import Lag
 from .page import page
@@ -97,7 +99,7 @@ class EventBus(CoreBus):
         admin: dict[str, Handler] = {}
         if health is not None:
             self.health.timeout = health.timeout
-            admin |= {health.live: self.health.live, health.ready: self.health.ready}
+            admin |= {canonical(health.live): self.health.live, canonical(health.ready): self.health.ready}
             pages |= admin
         if status:
             shown = admin[STATUS_PATH] = status_page(self)
@@ -106,20 +108,25 @@ class EventBus(CoreBus):
 
     def app(self) -> web.Application:
         """The aiohttp application; starting and stopping it starts and stops the bus."""
-        app = web.Application(middlewares=[contained, behind_proxies(self)])
+        app = web.Application(middlewares=[contained, behind_proxies(self), self._methods])
         app.add_routes(self.routes)
         if self.serve_page and not self.pages:
             self.serve_pages(None, status=False)
-        app.router.add_get("/{path:.*}", self._dispatch)
+        app.router.add_get("/{path:.*}", self._dispatch, expect_handler=expected)
         app.cleanup_ctx.append(self._life)
         app.on_shutdown.append(self._on_shutdown)
         return app
 
     async def _dispatch(self, request: web.Request) -> web.StreamResponse:
-        socket = self.paths.get(request.path)
+        path = request.rel_url.raw_path
+        socket = self.socket_at(path)
         if socket is None:
-            shown = self.pages.get(request.path)
+            shown = self.pages.get(canonical(path))
             if shown is None:
+                if says(request.headers, hdrs.UPGRADE, "websocket"):
+                    known = ", ".join(self.paths) or "none at all"
+                    said = f"no socket is at the path that it asked for (there is {known})"
+                    self.gate.refusals.note("no_socket", 404, request.remote, said)
                 raise web.HTTPNotFound
             return await shown(request)
         if request.method == hdrs.METH_HEAD:
@@ -130,6 +137,19 @@ class EventBus(CoreBus):
         if answer.status >= 400 and self.serve_page:
             self.attempts.note(request, answer)
         return answer
+
+    @web.middleware
+    async def _methods(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A socket takes GET alone (RFC 6455 section 4.1), and says so."""
+        try:
+            return await handler(request)
+        except web.HTTPMethodNotAllowed as error:
+            socket = self.socket_at(request.rel_url.raw_path)
+            if socket is None:
+                raise
+            said = f"a handshake is a GET, not {request.method}"
+            self.gate.refusals.note("handshake", 405, request.remote, said, socket.name)
+            raise web.HTTPMethodNotAllowed(request.method, [hdrs.METH_GET]) from error
 
     async def _life(self, app: web.Application) -> AsyncIterator[None]:
         self.lag.start()
@@ -147,6 +167,13 @@ class EventBus(CoreBus):
 
     async def _on_shutdown(self, app: web.Application) -> None:
         await self.drain()
+
+
+async def expected(request: web.Request) -> None:
+    """Nothing is said before the answer: no body is wanted (RFC 9110 section 10.1.1). Raises HTTP 417."""
+    for each in elements(request.headers, hdrs.EXPECT):
+        if each.lower() != "100-continue":
+            raise web.HTTPExpectationFailed
 
 
 def local_url(request: web.Request) -> str:

@@ -178,6 +178,7 @@ def swap(bus: EventBus, config: Config, made: Plan) -> None:
     bus.gate.limits = Limits(
         connections=config.server.max_connections,
         connecting=config.server.max_connecting,
+        http=config.server.max_http,
         per_address=config.server.max_per_address,
         per_user=config.server.max_per_user,
         memory=config.server.max_memory,

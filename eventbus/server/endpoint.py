@@ -16,12 +16,13 @@ from .. import lifecycle
 from ..bus import CoreBus
 from ..connection import ClientConnection
 from ..errors import StoreError
-from ..gate import Full
 from ..identities import user_of
 from ..sockets import BusSocket
 from .conversation import converse, forgive
 from .handshake import agree, answer, handshake_of, problem_with
+from .http import RequestHandler
 from .reader import Behind
+from .refusing import Refusing
 from .wire import SocketWire
 
 logger = logging.getLogger("eventbus")
@@ -29,17 +30,21 @@ logger = logging.getLogger("eventbus")
 
 async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) -> web.StreamResponse:
     """The answer to a handshake; the connection of one that is accepted goes on in a task of its own."""
+    refuse = Refusing(bus, socket, request)
+    # It counts as a connection of the socket from here on, and no longer as one of HTTP.
+    if isinstance(request.protocol, RequestHandler):
+        request.protocol.depart()
     if bus.draining:
-        return web.Response(status=503, text="the server is about to stop\n", headers={"Retry-After": "1"})
+        return refuse("stopping", 503, "the server is about to stop", retry=1)
     full = bus.gate.closed_to(request.remote)
     if full is not None:
-        return too_many(full)
+        return refuse.full(full)
     problem = problem_with(request)
     if problem is not None:
-        return problem
+        return refuse("handshake", problem.status, problem.said, headers=problem.headers)
     connection = socket.open(handshake_of(request), lambda: transport_lost(request))
     connection.task = asyncio.current_task()
-    agreed = agree(request, socket.options.compression)
+    agreed = agree(request.headers, socket.options.compression)
     extensions, connection.outbox.deflate = agreed or ("", None)
     try:
         refusal = await lifecycle.connect(connection)
@@ -49,7 +54,7 @@ async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) ->
         forgive(connection, "connect")
         return web.Response(status=500)
     if refusal is not None:
-        return web.Response(status=refusal.status, text=refusal.reason)
+        return refuse.chain(refusal, connection.id)
     user = user_of(connection.identity)
     if user is not None:
         full = bus.gate.closed_to_user(user)
@@ -57,13 +62,17 @@ async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) ->
     wire = None
     try:
         if full is not None:
-            return too_many(full)
+            return refuse.full(full)
         connection.count()
         await bus.enter(connection)
-        wire = take_over(request, connection, extensions)
+        if half_closed(request):
+            # It can't even answer a close frame: it is told that it was accepted, and that is the end (1006).
+            part(request, answer(connection.handshake, socket.options.subprotocols, extensions))
+        else:
+            wire = take_over(request, connection, extensions)
     except StoreError as error:
         logger.error("a connection is refused, because the journal can't be written: %s", error)
-        return web.Response(status=503, text="try again later\n", headers={"Retry-After": "1"})
+        return refuse("journal", 503, "try again later", retry=1)
     finally:
         connection.task = asyncio.get_running_loop().create_task(converse(connection, wire))
     return Switched(status=101)
@@ -90,12 +99,6 @@ def take_over(request: web.Request, connection: ClientConnection, extensions: st
     return wire
 
 
-def too_many(full: Full) -> web.Response:
-    """The refusal of a handshake because of a limit."""
-    text = "too many connections\n" if full.status == 429 else "the server is full, try again later\n"
-    return web.Response(status=full.status, text=text, headers={"Retry-After": "5"})
-
-
 class Switched(web.StreamResponse):
     """Says to aiohttp that the answer has been given already."""
 
@@ -111,6 +114,18 @@ class Switched(web.StreamResponse):
 
 
 def transport_lost(request: web.Request) -> bool:
-    """Whether the client of a request is known to be gone."""
+    """Whether the client of a request is known to be gone, or will send nothing any more."""
     transport = request.transport
-    return transport is None or transport.is_closing()
+    return transport is None or transport.is_closing() or half_closed(request)
+
+
+def half_closed(request: web.Request) -> bool:
+    """Whether the client has ended its side of the connection, and may wait for the answer."""
+    return isinstance(request.protocol, RequestHandler) and request.protocol.half_closed
+
+
+def part(request: web.Request, answer: bytes) -> None:
+    """Say this, and end the connection."""
+    if request.transport is not None and not request.transport.is_closing():
+        request.transport.write(answer)
+        request.transport.close()

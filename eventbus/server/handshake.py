@@ -5,47 +5,85 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from aiohttp import HttpVersion11, web
-from multidict import MultiDict, MultiDictProxy
+from aiohttp import HttpVersion11, hdrs, web
+from multidict import MultiDict, MultiDictProxy, MultiMapping
 
 from ..context import Handshake
 from ..deflate import Compression, Deflate, negotiate
+from .cookies import cookies
+from .fields import HOST, elements, extensions, is_token, only, says
 from .trace import trace_of
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What a server puts behind the client's key before it hashes the two (section 1.3)."""
 
+SINGLE = (
+    "Authorization",
+    "Host",
+    "Origin",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
+)
+"""Fields that may come once. Which of two counts would be up to whoever could add one."""
+
 NO_QUERY: MultiDictProxy[str] = MultiDictProxy(MultiDict())
 
 
-def problem_with(request: web.Request) -> web.Response | None:
-    """The refusal of a request that is no WebSocket handshake (section 4.2.1), or None."""
+class Problem(NamedTuple):
+    """Why a request is no handshake, and the HTTP answer to it."""
+
+    status: int
+    said: str
+    headers: Mapping[str, str] = {}
+
+
+def problem_with(request: web.Request) -> Problem | None:
+    """What is wrong with a request as a WebSocket handshake (section 4.2.1), or None."""
     headers = request.headers
-    if headers.get("Upgrade", "").strip().lower() != "websocket":
-        return web.Response(
-            status=426,
-            text="this is a WebSocket endpoint\n",
-            headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+    if not says(headers, "Upgrade", "websocket"):
+        needed = {"Upgrade": "websocket", "Connection": "Upgrade"}
+        return Problem(426, "this is a WebSocket endpoint", needed)
+    if request.version != HttpVersion11:
+        # A handshake of HTTP/2 looks different (RFC 8441), and is not spoken.
+        return Problem(
+            505 if request.version > HttpVersion11 else 400, "a WebSocket handshake needs HTTP/1.1"
         )
-    if request.version < HttpVersion11:
-        return web.Response(status=400, text="a WebSocket handshake needs HTTP/1.1\n")
-    if "upgrade" not in [part.strip().lower() for part in headers.get("Connection", "").split(",")]:
-        return web.Response(status=400, text="the Connection header does not say Upgrade\n")
-    if headers.get("Sec-WebSocket-Version", "").strip() != "13":
-        return web.Response(
-            status=426, text="only WebSocket version 13 is spoken\n", headers={"Sec-WebSocket-Version": "13"}
-        )
-    if not is_key(headers.get("Sec-WebSocket-Key", "")):
-        return web.Response(status=400, text="Sec-WebSocket-Key is not 16 bytes in base64\n")
+    if not says(headers, "Connection", "upgrade"):
+        return Problem(400, "the Connection header does not say Upgrade")
+    for name in SINGLE:
+        if len(headers.getall(name, ())) > 1:
+            return Problem(400, f"the header {name} comes more than once")
+    if only(headers, "Sec-WebSocket-Version") != "13":
+        return Problem(426, "only WebSocket version 13 is spoken", {"Sec-WebSocket-Version": "13"})
+    if not is_key(only(headers, "Sec-WebSocket-Key") or ""):
+        return Problem(400, "Sec-WebSocket-Key is not 16 bytes in base64")
+    if not HOST.fullmatch(only(headers, "Host") or ""):
+        return Problem(400, "the Host header is malformed")
+    if not request.raw_path.startswith("/") and authority(request.raw_path) != only(headers, "Host"):
+        return Problem(400, "the request and the Host header name different hosts")
+    # What follows a handshake are frames. With a body, where they begin would depend on who counts.
+    if headers.get(hdrs.CONTENT_LENGTH, "0").strip("0") or hdrs.TRANSFER_ENCODING in headers:
+        return Problem(400, "a WebSocket handshake has no body")
+    offered = elements(headers, "Sec-WebSocket-Protocol")
+    if not all(map(is_token, offered)) or len(set(offered)) < len(offered):
+        return Problem(400, "Sec-WebSocket-Protocol is no list of different tokens")
+    if extensions(headers) is None:
+        return Problem(400, "Sec-WebSocket-Extensions is malformed")
     return None
+
+
+def authority(target: str) -> str:
+    """Host and port, if there is one, of a request target in absolute form (RFC 9112 section 3.2.2)."""
+    return target.partition("://")[2].partition("/")[0].partition("?")[0]
 
 
 def is_key(key: str) -> bool:
     """Whether the header is 16 bytes in base64."""
     try:
-        return len(base64.b64decode(key.strip(), validate=True)) == 16
+        return len(base64.b64decode(key, validate=True)) == 16
     except (binascii.Error, ValueError):
         return False
 
@@ -53,29 +91,29 @@ def is_key(key: str) -> bool:
 def handshake_of(request: web.Request) -> Handshake:
     """What a middleware sees of the request."""
     headers = request.headers
-    offered = ",".join(headers.getall("Sec-WebSocket-Protocol", ()))
     return Handshake(
         path=request.path,
         # aiohttp would keep what it parses for as long as the request; most have neither.
         query=request.query if request.query_string else NO_QUERY,
         headers=headers,
-        cookies=request.cookies if "Cookie" in headers else {},
+        cookies=cookies(headers),
         remote=request.remote,
-        subprotocols=tuple(part.strip() for part in offered.split(",") if part.strip()) if offered else (),
+        scheme=request.scheme,
+        subprotocols=tuple(elements(headers, "Sec-WebSocket-Protocol")),
         trace=trace_of(headers),
     )
 
 
-def agree(request: web.Request, compression: Compression | None) -> tuple[str, Deflate] | None:
+def agree(headers: MultiMapping[str], compression: Compression | None) -> tuple[str, Deflate] | None:
     """What client and socket agree on about compression: the header that says so, and the parameters."""
-    if compression is None:
+    if compression is None or "Sec-WebSocket-Extensions" not in headers:
         return None
-    return negotiate(",".join(request.headers.getall("Sec-WebSocket-Extensions", ())), compression)
+    return negotiate(extensions(headers) or (), compression)
 
 
 def answer(handshake: Handshake, subprotocols: Sequence[str], extensions: str) -> bytes:
     """The response that accepts the handshake (section 4.2.2)."""
-    key = handshake.headers["Sec-WebSocket-Key"].strip().encode()
+    key = handshake.headers["Sec-WebSocket-Key"].strip(" \t").encode()
     accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
     lines = [
         "HTTP/1.1 101 Switching Protocols",

@@ -1,20 +1,27 @@
-"""The HTTP side of the server, which is aiohttp's: only what it says of requests that are none is ours.
+"""The HTTP side of the server, which is aiohttp's: what it does not do for strangers is here.
 
-aiohttp puts what the client has sent into its log and into its answer. There may be secrets in it.
+Each TCP connection is counted until it ends or becomes the connection of a socket, and a client that is slow
+to send or to read does not hold it for ever. aiohttp puts what the client has sent into its log and into its
+answer; there may be secrets in it, so here it doesn't.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp import web
-from aiohttp.http import HttpProcessingError
+from aiohttp import StreamReader, hdrs, web
+from aiohttp.http import HttpProcessingError, RawRequestMessage
+from aiohttp.streams import EMPTY_PAYLOAD
 
-from .admin import AdminSocket
-from .application import EventBus
+from .fields import says
 from .http_end import close_idle, end_connections
+
+if TYPE_CHECKING:
+    from .admin import AdminSocket
+    from .application import EventBus
 
 logger = logging.getLogger("eventbus")
 
@@ -23,18 +30,210 @@ NO_HTTP = "this is no HTTP request that the server understands\n"
 TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 """For a client whose request did not come to its end in time (RFC 9110 section 15.5.9)."""
 
+UNFINISHED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+"""For a client that ends its side of the connection in the middle of a request (RFC 9112 section 8)."""
+
+END_OF_HEAD = re.compile(rb"[^\r\n]\r\n\r\n")
+"""Not for empty lines in front of a request, of which there may be any number (RFC 9112 section 2.2)."""
+
 MISTAKES = (HttpProcessingError, web.RequestPayloadError)
 """What aiohttp raises for mistakes of a client."""
+
+SETTLED = 1.0
+"""Seconds that a connection has had to send a request, before it may have to make way for another one."""
+
+LINGER = 1.0
+"""Seconds that the rest of a body is read for, when it has been answered without."""
+
+SWEEP = 1.0
+"""Seconds between two looks at who is slow."""
 
 
 class RequestHandler(web.RequestHandler):
     """Reads the requests of one TCP connection."""
 
-    __slots__ = ("_bus",)
+    __slots__ = (
+        "_accepted",
+        "_address",
+        "_bus",
+        "_counted",
+        "_ended",
+        "_head_begun",
+        "_http",
+        "_last",
+        "_link",
+        "_owing",
+        "_payload",
+        "_progress",
+        "_received",
+        "_slow",
+        "_unanswered",
+        "arriving",
+    )
 
-    def __init__(self, bus: EventBus, server: web.Server, **options: Any) -> None:
+    def __init__(self, bus: EventBus, server: HttpServer, address: str | None, **options: Any) -> None:
         super().__init__(server, **options)
         self._bus = bus
+        self._http = server
+        self._address = address
+        self._accepted = self._loop.time()
+        self._link: asyncio.Transport | None = None
+        """The transport, also while aiohttp is done with it and it still has something to send."""
+        self._head_begun = False
+        """Whether a part of a request has come that is not whole yet."""
+        self._received = 0
+        self._last = b""
+        """The last bytes that came, as the end of a head may be divided between two packets."""
+        self._payload: StreamReader = EMPTY_PAYLOAD
+        """The body of the request that came last."""
+        self._unanswered = 0
+        """Requests that have come and have no answer yet."""
+        self._ended = False
+        """The client has said that it will send no more."""
+        self._progress = (0, 0)
+        self._owing = self._slow = 0.0
+        """Since when the client owes something, and since when it got no further with that; 0: it doesn't."""
+        self.arriving: asyncio.Task[None] | None = None
+        """What gives it its transport: TLS may take its time."""
+        self._counted = True
+        bus.gate.arrive_http(address)
+        server.waiting[self] = self._accepted
+        server.present.add(self)
+
+    def depart(self) -> None:
+        """It counts no longer: the connection has ended, or is to be that of a socket."""
+        if self._counted:
+            self._counted = False
+            self._bus.gate.leave_http(self._address)
+            self._http.waiting.pop(self, None)
+            self._http.present.discard(self)
+
+    def late(self) -> bool:
+        """Whether the time for its first request is over."""
+        return self._loop.time() >= self._accepted + self._keepalive_timeout
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._link = cast("asyncio.Transport", transport)
+        # The time that TLS took counts too.
+        deadline = self._accepted + self._keepalive_timeout
+        if self._keepalive_handle is not None and deadline < self._next_keepalive_close_time - 0.01:
+            self._keepalive_handle.cancel()
+            self._next_keepalive_close_time = deadline
+            self._keepalive_handle = self._loop.call_at(deadline, self._process_keepalive)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._link = None
+        self.depart()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        # Head by head: what is behind that of a handshake are frames.
+        while self._between and (cut := self._end_of_head(data)) < len(data):
+            if not self._feed(data[:cut]):
+                return
+            data = data[cut:]
+        self._feed(data)
+
+    @property
+    def _between(self) -> bool:
+        """Whether what comes next belongs to a head."""
+        return not self._upgraded and self._payload.is_eof()
+
+    def _end_of_head(self, data: bytes) -> int:
+        """How many bytes of the data belong to a head that ends in it; all of them if none does."""
+        found = END_OF_HEAD.search(self._last + data)
+        return len(data) if found is None else max(found.end() - len(self._last), 0)
+
+    def _feed(self, data: bytes) -> bool:
+        """Give data to aiohttp. False says that no more of it is wanted."""
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count == before:
+            self._head_begun = self._head_begun or bool(data)
+            self._last = (self._last + data)[-4:]
+            return True
+        self._head_begun, self._last = False, b""
+        self._unanswered += self._request_count - before
+        self._http.waiting.pop(self, None)
+        message, self._payload = self._messages[-1]
+        if not isinstance(message, RawRequestMessage):
+            return False
+        # aiohttp knows the one spelling of it. Frames that follow another one would be read as a request.
+        if message.upgrade and not self._upgraded and self._payload.is_eof():
+            self._upgraded = says(message.headers, hdrs.UPGRADE, "websocket")
+        return True
+
+    @property
+    def half_closed(self) -> bool:
+        """Whether the client has said that it will send no more; it may wait for the answer."""
+        return self._ended
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client will send no more. What it has asked for is answered, and then the connection ends."""
+        self._ended = True
+        if self.transport is None or self.transport.get_extra_info("sslcontext") is not None:
+            # TLS has no half of a connection here (asyncio closes it, whatever is said).
+            return False
+        if not self._payload.is_eof():
+            return False
+        if self._unanswered:
+            return True
+        if self._head_begun:
+            self._refused("bad_request", 400, "the request has no end")
+            self.transport.write(UNFINISHED)
+        return False
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        result = await super().finish_response(request, resp, start_time)
+        self._unanswered -= 1
+        if self._ended and not self._unanswered:
+            self.close()
+        if self._counted and not self._unanswered:
+            self._head_begun = False
+            self._http.waiting[self] = self._loop.time()
+        return result
+
+    def make_way(self) -> None:
+        """It has sent no request for a while, or does not read: end it for the sake of another one."""
+        if self._link is None:
+            if self.arriving is not None:
+                self._refused("http", 0, "it made way for another one before it spoke TLS")
+                self.arriving.cancel()
+        elif self._owing:
+            self._refused("stalled", 0, "it made way for another one, as it was slow")
+            self._link.abort()
+        else:
+            if self._request_count == 0 or self._head_begun:
+                self._refused("http", 408, "it made way for another one, as it had sent no request")
+                self._link.write(TIMEOUT)
+            self.force_close()
+        self.depart()
+
+    def look(self, now: float) -> None:
+        """See whether the client does its part: to read its answer, and to send a body to its end."""
+        transport = self._link
+        if transport is None:
+            return
+        unsent = transport.get_write_buffer_size()
+        if not unsent and (self._current_request is None or self._current_request.content.is_eof()):
+            self._owing = self._slow = 0.0
+            return
+        progress = (unsent, self._received)
+        if not self._owing:
+            self._owing = now
+        if not self._slow or progress != self._progress:
+            self._progress, self._slow = progress, now
+        elif now - self._slow >= self._keepalive_timeout:
+            self._refused("stalled", 0, "it does not read its answer, or send its body to the end")
+            transport.abort()
+
+    def owes(self, now: float) -> bool:
+        """Whether the client has been slow for as long as a request may take."""
+        return bool(self._owing) and now - self._owing >= self._keepalive_timeout
 
     def handle_error(
         self,
@@ -46,7 +245,7 @@ class RequestHandler(web.RequestHandler):
         """The answer to a request that could not be handled. A mistake of the client takes one line."""
         if not isinstance(exc, MISTAKES):
             return super().handle_error(request, status, exc, message)
-        self._note(exc)
+        self._refused("bad_request", status, f"no HTTP request: {type(exc).__name__}")
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         response = web.Response(status=status, text=NO_HTTP)
@@ -57,8 +256,8 @@ class RequestHandler(web.RequestHandler):
         """Called when a client may have been silent for too long; aiohttp would close without a word."""
         late = self._loop.time() >= self._next_keepalive_close_time
         idle = self._waiter is not None and not self._waiter.done()
-        if late and idle and not self._force_close and self._request_count == 0:
-            self._bus.gate.refused["handshake_timeout"] += 1
+        if late and idle and not self._force_close and (self._request_count == 0 or self._head_begun):
+            self._refused("handshake_timeout", 408, "it sent no whole request within handshake_timeout")
             if self.transport is not None:
                 self.transport.write(TIMEOUT)
         super()._process_keepalive()
@@ -75,17 +274,18 @@ class RequestHandler(web.RequestHandler):
     def log_exception(self, *args: Any, **options: Any) -> None:
         error = options.get("exc_info")
         if isinstance(error, MISTAKES):
-            self._note(error)
+            self._refused("bad_request", 0, f"no HTTP request: {type(error).__name__}")
         else:
             super().log_exception(*args, **options)
 
-    def _note(self, error: BaseException) -> None:
-        self._bus.gate.refused["bad_request"] += 1
-        logger.info("no HTTP request: %s", type(error).__name__)
+    def _refused(self, reason: str, status: int, said: str) -> None:
+        peer = self._link.get_extra_info("peername") if self._link is not None else None
+        remote = peer[0] if isinstance(peer, tuple) else self._address
+        self._bus.gate.refusals.note(reason, status, remote, said)
 
 
 class HttpServer(web.Server):
-    """Makes a handler for each TCP connection."""
+    """Makes a handler for each TCP connection, and knows those that are no connections of a socket."""
 
     def __init__(self, bus: EventBus, server: web.Server) -> None:
         super().__init__(
@@ -96,6 +296,14 @@ class HttpServer(web.Server):
             **server._kwargs,
         )
         self._bus = bus
+        self.present: set[RequestHandler] = set()
+        self.waiting: dict[RequestHandler, float] = {}
+        """Those that have no request under way, and since when; the longest first."""
+
+    def handler(self, address: str | None) -> RequestHandler:
+        """For a connection that was just accepted, counted as one from that address."""
+        options = {"lingering_time": LINGER} | self._kwargs
+        return RequestHandler(self._bus, self, address, loop=self._loop, **options)
 
     def pre_shutdown(self) -> None:
         close_idle(self)
@@ -105,7 +313,26 @@ class HttpServer(web.Server):
         self._connections.clear()
 
     def __call__(self) -> RequestHandler:
-        return RequestHandler(self._bus, self, loop=self._loop, **self._kwargs)
+        return self.handler(None)
+
+    def make_room(self) -> bool:
+        """End the connection that is silent or slow for the longest; False if all are as they should."""
+        now = self._loop.time()
+        silent = next(iter(self.waiting), None)
+        if silent is None or now - self.waiting[silent] < SETTLED:
+            silent = next((each for each in self.present if each.owes(now)), None)
+        if silent is None:
+            return False
+        silent.make_way()
+        return True
+
+    async def sweep(self) -> None:
+        """Look again and again who is slow."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            now = self._loop.time()
+            for each in list(self.present):
+                each.look(now)
 
 
 class Runner(web.AppRunner):
@@ -125,6 +352,12 @@ class Runner(web.AppRunner):
         finally:
             if self.admin is not None:
                 await self.admin.stop()
+
+    @property
+    def http(self) -> HttpServer:
+        """What serves the connections, once it is set up."""
+        assert isinstance(self._server, HttpServer)
+        return self._server
 
     async def _make_server(self) -> web.Server:
         return HttpServer(self._bus, await super()._make_server())

@@ -6,6 +6,7 @@ from ..config import Config, HealthConfig
 from ..config.positions import KeyPath
 from ..config.wording import quoted
 from ..errors import Finding
+from ..paths import canonical
 from .status import PATH as STATUS_PATH
 
 
@@ -37,7 +38,7 @@ def page_clashes(config: Config) -> tuple[list[Finding], list[Finding]]:
     """Two pages at one path, which can't be, and pages that a socket stands in the place of."""
     findings = []
     first: dict[str, KeyPath] = {}
-    for path, key in places(config):
+    for path, key in ((canonical(path), key) for path, key in places(config)):
         if path in first and first[path][:2] != key[:2]:
             message = f"the built-in page for {first[path][1]} is at {quoted(path)}, too"
             health = key if key[1] == "health" else first[path]
@@ -45,7 +46,7 @@ def page_clashes(config: Config) -> tuple[list[Finding], list[Finding]]:
         first.setdefault(path, key)
     warnings = []
     for socket in config.sockets.values():
-        if socket.path in first and socket.path != "/":
+        if canonical(socket.path) in first and socket.path != "/":
             message = f"socket {socket.name} is at {socket.path}, so the built-in page there is not"
             warnings.append(config.document.finding(("sockets", socket.name, "path"), message))
     return findings, warnings

@@ -1,4 +1,9 @@
-"""Behind a proxy: whose word is taken for the address of a client, and for how it is connected."""
+"""Behind a proxy: whose word is taken for the address of a client, and for how it is connected.
+
+`X-Forwarded-For` and `X-Forwarded-Proto` are believed, from the proxies that are trusted. `X-Forwarded-Host`
+and `Forwarded` (RFC 7239) are not: a proxy can hand on the Host as it is, and a second header for the same
+would be one that somebody forgets to clear.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +16,9 @@ from aiohttp.typedefs import Middleware
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+HOPS = 32
+"""Proxies that may stand one behind the other."""
 
 SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
@@ -77,10 +85,15 @@ def resolved(request: web.Request, proxies: Sequence[Network]) -> web.Request:
 
 
 def listed(request: web.Request, name: str) -> list[str]:
-    """The entries of a header that may come several times, in order."""
-    if name not in request.headers:
-        return []
-    return [entry.strip() for entry in ",".join(request.headers.getall(name)).split(",")]
+    """The last entries of a header that may come several times, in order; no more than `HOPS`."""
+    entries: list[str] = []
+    for line in reversed(request.headers.getall(name, ())):
+        # From the right: the client may have written as much as it likes to the left of what proxies add.
+        found = line.rsplit(",", HOPS - len(entries))[-(HOPS - len(entries)) :]
+        entries = [entry.strip(" \t") for entry in found] + entries
+        if len(entries) >= HOPS:
+            break
+    return entries
 
 
 def client_of(peer: str, entries: Sequence[str], proxies: Sequence[Network]) -> tuple[str, int]:

@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..host import serving
 from ..signals import signals
 from ..supervision import stopped
+from .addresses import place
 from .application import EventBus
 from .ending import Ending, Requests
 from .http import Runner
@@ -132,14 +133,13 @@ async def end(bus: EventBus, runner: Runner, tasks: set[asyncio.Task[None]]) -> 
 
 def announce(bus: EventBus, runner: web.AppRunner) -> None:
     """Say where the server listens, and give the sockets their URL."""
-    host, port = runner.addresses[0][:2]
-    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    places = [place(*address[:2]) for address in runner.addresses]
     secure = "" if bus.listening.tls is None else "s"
     if bus.base_url is None:
-        bus.base_url = f"ws{secure}://{place}"
+        bus.base_url = f"ws{secure}://{places[0]}"
     for socket in bus.sockets.values():
         logger.info("socket %s at %s", socket.name, socket.url, extra={"socket": socket.name})
-    logger.info("listening on http%s://%s", secure, place)
+    logger.info("listening on %s", " and ".join(f"http{secure}://{each}" for each in places))
 
 
 async def reload_on_request(

@@ -72,12 +72,14 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
     failures: dict[str, dict[str, dict[str, int]]] = {}
     for (name, event, plugin), count in bus.failures.items():
         failures.setdefault(name, {}).setdefault(str(event), {})[plugin] = count
+    files, http = bus.gate.files, bus.gate.limits.http
     return {
         "version": installed_version(),
         "node": bus.node_name or socket.gethostname(),
         "pid": os.getpid(),
         "state": "draining" if bus.shutdown.announced else "running",
         "uptime": round(time.monotonic() - bus.started, 3),
+        "http": bus.gate.http,
         "connecting": len(bus.connecting),
         "connections": {
             each.name: Counter(str(connection.state) for connection in each.connections.values())
@@ -91,6 +93,7 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
             }
             for space, channels in bus.spaces.items()
         },
+        "files": None if files is None else {"limit": files.limit, "connections": files.connections(http)},
         "outbox": {"held": bus.flusher.held, "ceiling": bus.flusher.ceiling},
         "dropped": dropped,
         "lost": lost(bus),

@@ -19,6 +19,7 @@ from yarl import URL
 from ..config import Document
 from ..errors import ConfigError
 from ..host import Host
+from ..paths import canonical
 from ..plan import plan_plugins
 from ..server.application import EventBus, Listening
 from ..server.configured import ask_server_hooks, configured, read
@@ -187,7 +188,7 @@ class Harness:
         url = URL(path or self.socket.path)
         if self._pairs:
             # There is one socket: it takes whatever path the test wants to see in the request.
-            self.bus.paths.setdefault(url.path, self.socket)
+            self.bus.paths.setdefault(canonical(url.raw_path), self.socket)
         client = HarnessClient()
         protocol = self._runner.server()
         transport = MemoryTransport(protocol, client, remote)

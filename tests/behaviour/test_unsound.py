@@ -348,7 +348,7 @@ async def test_recovery_goes_on_behind_what_is_poisoned(
 def test_an_entry_is_made_of_what_any_client_sent(public: BusSocket) -> None:
     nothing: Any = {}
     handshake = Handshake(
-        path="/\ud800", query=nothing, headers=nothing, cookies={}, remote="\udcff", trace="\udcff"
+        path="/\ud800", query=nothing, headers=nothing, cookies=nothing, remote="\udcff", trace="\udcff"
     )
     connection = public.open(handshake, lambda: False)
     read = read_entry(entry_of(connection))

@@ -52,7 +52,7 @@ def by_hand() -> Event:
 def event() -> Context:
     """A message event on nothing."""
     nothing: Any = None
-    handshake = Handshake(path="/", query=nothing, headers=nothing, cookies={}, remote=None)
+    handshake = Handshake(path="/", query=nothing, headers=nothing, cookies=nothing, remote=None)
     return Context(Request("id", "public", EventType.MESSAGE, handshake, b"x"), nothing, nothing, nothing)
 
 

@@ -7,11 +7,20 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
-from eventbus.deflate import TAIL, Compression, Deflate, negotiate, parse
+from eventbus.deflate import TAIL, Compression, Deflate, Offer, negotiate, read
 from eventbus.frames import COMPRESSED, TEXT, Message
+from eventbus.server.fields import extensions
 
 PLAIN = Compression(min_size=0)
+
+
+def offered(*lines: str) -> list[Offer]:
+    """What the lines of the header offer."""
+    found = extensions(CIMultiDict(("Sec-WebSocket-Extensions", line) for line in lines))
+    assert found is not None
+    return list(found)
 
 
 def inflate(frame: bytes, inflater: zlib._Decompress | None = None) -> bytes:
@@ -34,11 +43,12 @@ def inflate(frame: bytes, inflater: zlib._Decompress | None = None) -> bytes:
         ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
         ("permessage-deflate; colour=red", None),
         ("x-webkit-deflate-frame", None),
-        ("", None),
+        ("permessage-deflate; server_max_window_bits=010", {"server_max_window_bits": "010"}),
     ],
 )
 def test_offers_are_read_to_the_letter(offer: str, parameters: dict[str, str] | None) -> None:
-    assert parse(offer) == parameters
+    (only,) = offered(offer)
+    assert read(only) == parameters
 
 
 @pytest.mark.parametrize(
@@ -79,15 +89,23 @@ def test_offers_are_read_to_the_letter(offer: str, parameters: dict[str, str] | 
 def test_the_first_offer_that_can_be_met_is_accepted(
     offers: str, options: Compression, answer: str, bits: int, takeover: bool
 ) -> None:
-    agreed = negotiate(offers, options)
+    agreed = negotiate(offered(offers), options)
     assert agreed is not None
     assert agreed[0] == answer
     assert (agreed[1].bits, agreed[1].takeover) == (bits, takeover)
 
 
-@pytest.mark.parametrize("offers", ["", "foo", "permessage-deflate; server_max_window_bits=8"])
+@pytest.mark.parametrize(
+    "offers",
+    [
+        "",
+        "foo",
+        "permessage-deflate; server_max_window_bits=8",
+        "permessage-deflate; server_max_window_bits=09",
+    ],
+)
 def test_what_cannot_be_met_leaves_the_messages_as_they_are(offers: str) -> None:
-    assert negotiate(offers, Compression()) is None
+    assert negotiate(offered(offers), Compression()) is None
 
 
 def test_short_and_long_messages_are_sent_as_they_are() -> None:

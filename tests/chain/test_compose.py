@@ -17,7 +17,7 @@ from eventbus.context import Handshake, Request
 def context(data: bytes = b"") -> Context:
     """A message event on nothing."""
     anything: Any = None
-    handshake = Handshake(path="/", query=anything, headers=anything, cookies={}, remote=None)
+    handshake = Handshake(path="/", query=anything, headers=anything, cookies=anything, remote=None)
     request = Request("id", "public", EventType.MESSAGE, handshake, data)
     return Context(request, anything, anything, anything)
 

@@ -23,7 +23,7 @@ nothing: Any = None
 
 
 def context() -> Context:
-    handshake = Handshake(path="/", query=nothing, headers=nothing, cookies={}, remote=None)
+    handshake = Handshake(path="/", query=nothing, headers=nothing, cookies=nothing, remote=None)
     return Context(Request("id", "public", EventType.MESSAGE, handshake), nothing, nothing, nothing)
 
 

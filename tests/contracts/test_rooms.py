@@ -30,7 +30,10 @@ LEVELS = [
     {"supervision"},
     {"context", "logs"},
     {"errors", "nesting", "channel_names"},
-    {"events", "audiences", "description", "documents", "startup", "signals", "budget"},
+    {
+        *("events", "audiences", "description", "documents", "paths", "startup", "addresses", "refusals"),
+        *("files", "signals", "budget"),
+    },
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterator
+from typing import Any
 
 import aiohttp
 import pytest
@@ -14,6 +16,7 @@ from eventbus import Context, EventBus, Next
 from eventbus.server.proxy import address, client_of, networks, trusts
 from tests.conftest import Project, Serve
 from tests.raw_client import TEXT, RawClient, masked
+from tests.server.conftest import Listen, said
 
 PROXIES = networks(["127.0.0.1", "10.0.0.0/8", "2001:db8::/32"])
 
@@ -71,6 +74,64 @@ def shown(bus: EventBus) -> EventBus:
     bus.routes = (web.get("/route", route),)
     bus.trusted_proxies = networks(["127.0.0.1", "10.0.0.0/8"])
     return bus
+
+
+@pytest.mark.parametrize("lines", [1, 100])
+async def test_what_a_long_list_costs_is_bounded(shown: EventBus, listening: Listen, lines: int) -> None:
+    port = await listening(shown)
+    reads = 0
+
+    class Counting(tuple[Any, ...]):
+        def __iter__(self) -> Iterator[Any]:
+            nonlocal reads
+            reads += 1
+            return super().__iter__()
+
+    shown.trusted_proxies = Counting(shown.trusted_proxies)
+    # All of them trusted, so that none ends the search.
+    line = "X-Forwarded-For: " + ",".join(["10.0.0.1"] * (800 if lines > 1 else 200)) + "\r\n"
+    head = f"GET /route HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{line * lines}\r\n".encode()
+    assert b"http 10.0.0.1" in await said(port, head)
+    assert reads < 50
+
+
+@pytest.mark.parametrize(
+    ("headers", "scheme"),
+    [({}, "http"), ({"X-Forwarded-Proto": "https"}, "https"), ({"X-Forwarded-Proto": "gopher"}, "http")],
+)
+async def test_middleware_sees_the_scheme_that_the_client_used(
+    bus: EventBus, serve: Serve, headers: dict[str, str], scheme: str
+) -> None:
+    async def tell(ctx: Context, call_next: Next) -> Context:
+        ctx.connection.send(ctx.request.scheme)
+        return await call_next(ctx)
+
+    bus.socket("public", path="/public").on("connect", tell)
+    session = await serve(bus)
+    for trusted in (["127.0.0.1"], ["10.0.0.0/8"]):
+        bus.trusted_proxies = networks(trusted)
+        async with session.ws_connect("/public", headers=headers) as ws:
+            assert await ws.receive_str(timeout=10) == (scheme if trusted == ["127.0.0.1"] else "http")
+
+
+async def test_a_browser_behind_a_proxy_that_ends_tls_is_let_in(project: Project) -> None:
+    project.config(
+        '[server]\ntrusted_proxies = ["127.0.0.1"]\n'
+        '[sockets.public]\nconnect = ["origin"]\nmessage = ["echo"]\ndisconnect = []\n'
+    )
+    server = project.serve()
+    browser = {"Host": "chat.example.org", "Origin": "https://chat.example.org"}
+    proxied = browser | {"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"}
+    async with aiohttp.ClientSession(server.url) as session:
+        async with session.ws_connect("/public", headers=proxied) as ws:
+            await ws.send_str("x")
+            assert await ws.receive_str(timeout=10) == "x"
+        for other in (browser, proxied | {"Origin": "http://evil.example"}):
+            with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+                await session.ws_connect("/public", headers=other)
+            assert caught.value.status == 403
+    server.wait_for(r"refused 127\.0\.0\.1 at socket public with 403: by origin: this origin is not allowed")
+    server.wait_for(r"refused 203\.0\.113\.7 at socket public with 403: by origin")
 
 
 async def test_a_connection_has_its_clients_address_and_works(shown: EventBus, serve: Serve) -> None:

@@ -42,9 +42,8 @@ def in_subprotocols(request: Request, options: Options) -> list[str]:
 
 
 def in_cookie(request: Request, options: Options) -> list[str]:
-    """The cookie's value."""
-    token = request.cookies.get(options.cookie_name)
-    return [token] if token else []
+    """The values of the cookies of that name."""
+    return list(request.cookies.getall(options.cookie_name, []))
 
 
 def in_query(request: Request, options: Options) -> list[str]:

@@ -61,12 +61,27 @@ async def test_the_first_source_that_has_one_counts(issuer: Issuer) -> None:
         assert said == "the token has expired"
 
 
-@pytest.mark.parametrize("source", ["header", "subprotocol", "query"])
-async def test_two_tokens_in_one_place_are_none(issuer: Issuer, source: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("cookie", "more than one token"),
+        ("query", "more than one token"),
+        # No handshake at all, says the server.
+        ("header", "400 the header Authorization comes more than once"),
+        ("subprotocol", "400 Sec-WebSocket-Protocol is no list of different tokens"),
+    ],
+)
+async def test_two_tokens_in_one_place_are_none(issuer: Issuer, source: str, said: str) -> None:
     token = issuer.token()
     async with issuer.harness(**{"from": [source]}) as harness:
         bearer = ("Authorization", f"Bearer {token}")
-        offered = ("Sec-WebSocket-Protocol", f"eventbus.jwt, {token}, eventbus.jwt, {token}")
-        assert await tried(harness, bearer, bearer, offered, path=f"/?token={token}&token={token}") == (
-            "more than one token"
-        )
+        twice = {
+            "header": [bearer, bearer],
+            "subprotocol": [("Sec-WebSocket-Protocol", f"eventbus.jwt, {token}, eventbus.jwt, {token}")],
+            "cookie": [("Cookie", f"token={token}; a=b; token={token[:-1]}x")],
+            "query": [],
+        }[source]
+        assert await tried(harness, *twice, path=f"/?token={token}&token={token}") == said
+        if source == "cookie":
+            lines = [("Cookie", f"token={token}"), ("Cookie", f'token="{token}"')]
+            assert await tried(harness, *lines) == said

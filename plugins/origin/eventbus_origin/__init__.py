@@ -8,7 +8,6 @@ from eventbus import Context, Middleware, Next, Reject, Request, hookimpl
 
 from .parse import Origin, parse_host, parse_origin
 
-HTTP = {"ws": "http", "wss": "https"}
 ANY = "*"
 NULL = "null"
 
@@ -24,7 +23,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             if text not in (ANY, NULL) and parse_origin(text) is None:
                 raise ValueError(
                     f'{text!r} in allow is not an origin: that is like "https://example.com:8443", without a '
-                    f'path, an international name in its xn-- form; or "*", or "null"'
+                    f'path, an international name in its xn-- form; or "file://", "*" or "null"'
                 )
 
 
@@ -60,10 +59,14 @@ def eventbus_connect(options: Options) -> Middleware:
 
 
 def own_origin(ctx: Context) -> Origin | None:
-    """The origin that the client itself used to reach this server, or None where it doesn't say."""
+    """What the client itself called this server, or None where it doesn't say.
+
+    It is `https` if the client came that way, here or to a trusted proxy, or if the configured URL says so:
+    then a proxy ends TLS and tells nobody.
+    """
     host = host_header(ctx.request)
-    scheme = ctx.socket.url.partition(":")[0]
-    return parse_host(HTTP.get(scheme, scheme), host) if host is not None else None
+    secure = ctx.request.scheme == "https" or ctx.socket.url.startswith("wss:")
+    return parse_host("https" if secure else "http", host) if host is not None else None
 
 
 def host_header(request: Request) -> str | None:

@@ -6,6 +6,9 @@ import ipaddress
 import re
 from typing import NamedTuple
 
+FILE = "file://"
+"""What packaged applications (Electron, Cordova) send for a page of their own; it has no host."""
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 # Browsers send names in ASCII, as xn-- where they are international, so nothing else is an origin.
@@ -25,6 +28,8 @@ class Origin(NamedTuple):
 
 def parse_origin(text: str) -> Origin | None:
     """The origin in an Origin header; None for anything that is no origin, "null" included."""
+    if text.lower() == FILE:
+        return Origin("file", "", None)
     match = ORIGIN.fullmatch(text)
     return parse_host(match["scheme"].lower(), match["authority"]) if match else None
 

@@ -1,0 +1,218 @@
+"""Takes connections from listening sockets: every one is counted, and none is lost without a word.
+
+The event loops have a way of their own to accept. It says nothing when the process may open no more files
+(uvloop closes the connection, asyncio logs and waits), and nothing of a client that never begins TLS. Here
+each connection counts from when it is accepted, and has one deadline: TLS and the head of its first
+request have to be done by then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from ..gate import FILES, HTTP, Full
+from .proxy import address, trusts
+
+if TYPE_CHECKING:
+    from .application import EventBus
+    from .http import HttpServer, RequestHandler
+
+logger = logging.getLogger("eventbus")
+
+BATCH = 64
+"""Connections that are accepted before the loop does something else."""
+
+PAUSE = 0.25
+"""Seconds without accepting, when the system has no room for another connection at all."""
+
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+"""What `accept` fails with when there is no room; the connection stays in the kernel (accept(2))."""
+
+TEXTS = {429: "too many connections\n", 503: "the server is full, try again later\n"}
+"""What those are told who are turned away."""
+
+
+class Listener:
+    """Accepts on the sockets until it is closed."""
+
+    def __init__(
+        self, bus: EventBus, server: HttpServer, sockets: list[socket.socket], tls: ssl.SSLContext | None
+    ) -> None:
+        self.sockets = sockets
+        self._bus = bus
+        self._server = server
+        self._tls = tls
+        self._loop = asyncio.get_running_loop()
+        self._arriving: set[asyncio.Task[None]] = set()
+        self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
+        # Given up for a moment when there is no room, so that a client can be told.
+        self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        for each in self.sockets:
+            self._resume(each)
+
+    def close(self, take_waiting: bool = False) -> None:
+        """Stop to listen. Connections that were accepted go on, as do those that wait, if they are wanted."""
+        for each in self.sockets:
+            self._loop.remove_reader(each.fileno())
+            while take_waiting and self._accept(each):
+                pass
+            each.close()
+        for pause in self._pauses.values():
+            pause.cancel()
+        self._pauses.clear()
+        self.sockets = []
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+    async def settle(self) -> None:
+        """Wait until those that were accepted have their transport, or their time is up."""
+        if self._arriving:
+            await asyncio.wait(self._arriving)
+
+    def cut(self) -> None:
+        """End what has not even come as far as that."""
+        for task in self._arriving:
+            task.cancel()
+
+    def take(self, connection: socket.socket, peer: Any) -> None:
+        """A connection was accepted: serve it, or turn it away."""
+        remote = peer[0].partition("%")[0] if isinstance(peer, tuple) else None
+        gate = self._bus.gate
+        # Behind a proxy everybody has its address; who is behind it is seen with the request.
+        counted = None if trusts(self._bus.trusted_proxies, address(remote or "")) else remote
+        full = self._full(connection, counted)
+        if full is not None:
+            gate.refusals.note(full.reason, 0 if self._tls else full.status, remote, full.said)
+            self._turn_away(connection, full)
+            return
+        handler = self._server.handler(counted)
+        task = self._loop.create_task(self._serve(handler, connection, remote))
+        handler.arriving = task
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+
+    def _full(self, connection: socket.socket, counted: str | None) -> Full | None:
+        gate = self._bus.gate
+        # The system gives the lowest number that is free, so a high one says that many are taken.
+        few = gate.files is not None and connection.fileno() >= gate.files.ceiling
+        if full := gate.crowded(counted):
+            return full
+        most = gate.max_http
+        if (few or (most and gate.http >= most)) and not self._server.make_room():
+            return FILES if few else HTTP
+        return None
+
+    async def _serve(self, handler: RequestHandler, connection: socket.socket, remote: str | None) -> None:
+        """Give the connection to its handler, once it speaks TLS where it has to."""
+        tls: dict[str, Any] = {}
+        if self._tls is not None:
+            tls = {"ssl": self._tls, "ssl_handshake_timeout": self._bus.handshake_timeout}
+        try:
+            await self._loop.connect_accepted_socket(lambda: handler, connection, **tls)
+        except asyncio.CancelledError:
+            connection.close()
+            handler.depart()
+            raise
+        except Exception as error:
+            # The client has left, does not speak TLS, or took too long.
+            connection.close()
+            handler.depart()
+            if handler.late():
+                self._bus.gate.refusals.note("handshake_timeout", 0, remote, "it did not come to speak TLS")
+            elif isinstance(error, ssl.SSLError):
+                said = (error.reason or type(error).__name__).lower().replace("_", " ")
+                self._bus.gate.refusals.note("tls", 0, remote, f"no TLS: {said}")
+            elif not isinstance(error, OSError):
+                self._bus.supervisor.note("accepting connections", error)
+        finally:
+            handler.arriving = None
+
+    def _turn_away(self, connection: socket.socket, full: Full) -> None:
+        """Answer without reading a request, where that can be done in the clear, and close."""
+        with connection, contextlib.suppress(OSError):
+            connection.setblocking(False)
+            if self._tls is None:
+                connection.send(answer(full))
+                connection.shutdown(socket.SHUT_WR)
+                # What is left unread would make the kernel take the answer back.
+                connection.recv(65536)
+
+    def _accept(self, listening: socket.socket) -> bool:
+        """Take those that wait; True says that there may be more."""
+        try:
+            for _ in range(BATCH):
+                try:
+                    connection, peer = listening.accept()
+                except (BlockingIOError, InterruptedError):
+                    return False
+                except OSError as error:
+                    if error.errno in EXHAUSTED and not self._sacrifice(listening):
+                        return False
+                    # All others are about the one connection, which is gone (accept(2)).
+                    continue
+                connection.setblocking(False)
+                self.take(connection, peer)
+        except Exception as error:
+            # One that can't be taken must not be the end of accepting.
+            self._bus.supervisor.note("accepting connections", error)
+        return True
+
+    def _sacrifice(self, listening: socket.socket) -> bool:
+        """There is no room for another file: tell one who waits, by means of the spare one.
+
+        Returns False when nobody waits, or when that doesn't go either: then accepting rests for a moment.
+        """
+        gate = self._bus.gate
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+        try:
+            connection, peer = listening.accept()
+        except BlockingIOError:
+            # Nobody waits: the system looks for a file first.
+            self._recover()
+            return False
+        except OSError as error:
+            gate.refusals.note("files", 0, None, f"accepting fails: {os.strerror(error.errno or 0)}")
+            self._rest(listening)
+            return False
+        remote = peer[0] if isinstance(peer, tuple) else None
+        gate.refusals.note(FILES.reason, 0 if self._tls else FILES.status, remote, FILES.said)
+        self._turn_away(connection, FILES)
+        self._recover()
+        return True
+
+    def _recover(self) -> None:
+        with contextlib.suppress(OSError):
+            self._spare = os.open(os.devnull, os.O_RDONLY)
+
+    def _rest(self, listening: socket.socket) -> None:
+        self._loop.remove_reader(listening.fileno())
+        self._pauses[listening] = self._loop.call_later(PAUSE, self._resume, listening)
+
+    def _resume(self, listening: socket.socket) -> None:
+        self._pauses.pop(listening, None)
+        if self._spare is None:
+            self._recover()
+        self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+
+def answer(full: Full) -> bytes:
+    """The whole answer to somebody whose request is not read."""
+    text = TEXTS[full.status]
+    reason = {429: "Too Many Requests", 503: "Service Unavailable"}[full.status]
+    return (
+        f"HTTP/1.1 {full.status} {reason}\r\nContent-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(text)}\r\nRetry-After: 5\r\nConnection: close\r\n\r\n{text}"
+    ).encode()

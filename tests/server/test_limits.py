@@ -1,0 +1,413 @@
+"""What every TCP connection costs: each one is counted, and who comes beyond a limit is told so."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import subprocess
+import sys
+
+import aiohttp
+import pytest
+import trustme
+
+from eventbus import EventBus
+from eventbus.addresses import network_of
+from eventbus.files import FileLimit
+from eventbus.gate import Limits
+from eventbus.server.proxy import networks
+from eventbus.server.tls import Tls, new_context
+from tests.abuse.target import handshake
+from tests.conftest import OPERATOR, Project, Server, Until, status_of
+from tests.raw_client import TEXT, RawClient
+from tests.server.conftest import Listen, said
+
+LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+async def live(port: int) -> int:
+    """The status of a health check on a connection of its own."""
+    answer = await said(port, LIVE)
+    return int(answer.split()[1])
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("64:ff9b::192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("2001:db8::ffff:ffff:ffff:ffff", "2001:db8::/64"),
+        ("2001:db8:0:1::1", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::1", "::/64"),
+        ("no address", "no address"),
+        ("no:address", "no:address"),
+        ("", ""),
+    ],
+)
+def test_one_key_for_an_address(address: str, key: str) -> None:
+    assert network_of(address) == key
+
+
+def test_the_key_is_what_every_limit_counts_by(echoing: EventBus) -> None:
+    gate = echoing.gate
+    gate.limits = Limits(per_address=2)
+    gate.arrive("2001:db8::1")
+    gate.arrive_http("2001:db8::2")
+    assert gate.closed_to("2001:db8::3") is not None
+    assert gate.closed_to("2001:db8:0:1::3") is None
+    gate.leave_http("2001:db8::2")
+    assert gate.closed_to("2001:db8::3") is None
+
+
+async def test_connections_that_say_nothing_are_counted(
+    echoing: EventBus, listening: Listen, until: Until
+) -> None:
+    gate = echoing.gate
+    port = await listening(echoing)
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+    await until(lambda: gate.http == 5)
+    opened[0][1].write(handshake())
+    await opened[0][0].readuntil(b"\r\n\r\n")
+    assert gate.http == 4
+    for _, writer in opened:
+        writer.transport.abort()
+    await until(lambda: gate.http == 0)
+    assert not gate._addresses
+
+
+async def test_beyond_the_limit_who_is_new_is_told_so(
+    echoing: EventBus, listening: Listen, until: Until
+) -> None:
+    echoing.gate.limits = Limits(http=3)
+    port = await listening(echoing)
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    await until(lambda: echoing.gate.http == 3)
+    assert (await said(port)).startswith(b"HTTP/1.1 503 ")
+    assert echoing.gate.refused == {"http": 1}
+    for _, writer in opened:
+        writer.transport.abort()
+    await until(lambda: echoing.gate.http == 0)
+    assert await live(port) == 200
+
+
+async def test_who_is_silent_makes_way(
+    echoing: EventBus, listening: Listen, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventbus.server.http.SETTLED", 0.0)
+    echoing.gate.limits = Limits(http=3)
+    port = await listening(echoing)
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+    opened[1][1].write(b"GET /li")
+    await until(lambda: echoing.gate.http == 3)
+    # However many there are, health checks get through, and so do sockets.
+    assert await live(port) == 200
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+        session.ws_connect("/public") as client,
+    ):
+        await client.send_str("x")
+        assert await client.receive_str(timeout=10) == "x"
+        assert await live(port) == 200
+    # Those who had sent nothing were told why, the longest silent first.
+    assert (await opened[0][0].read()).startswith(b"HTTP/1.1 408 ")
+    assert echoing.gate.refused["http"] >= 1
+    for _, writer in opened:
+        writer.transport.abort()
+
+
+async def test_sockets_that_are_full_leave_room_for_health_checks(
+    echoing: EventBus, listening: Listen
+) -> None:
+    echoing.gate.limits = Limits(connections=1)
+    port = await listening(echoing)
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+        session.ws_connect("/public"),
+    ):
+        assert (await said(port, handshake())).startswith(b"HTTP/1.1 503 ")
+        assert await live(port) == 200
+    assert echoing.gate.refused == {"connections": 1}
+
+
+async def test_an_address_counts_with_all_its_connections(
+    echoing: EventBus, listening: Listen, until: Until
+) -> None:
+    echoing.gate.limits = Limits(per_address=2)
+    port = await listening(echoing)
+    _, silent = await asyncio.open_connection("127.0.0.1", port)
+    async with (
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
+        session.ws_connect("/public"),
+    ):
+        for request in (b"", handshake(), LIVE):
+            assert (await said(port, request)).startswith(b"HTTP/1.1 429 ")
+        assert (await said(port, LIVE, "127.0.0.2")).startswith(b"HTTP/1.1 200 ")
+    silent.transport.abort()
+    await until(lambda: not echoing.gate._addresses)
+    assert echoing.gate.refused["per_address"] == 3
+
+
+async def test_behind_a_proxy_its_own_connections_are_nobodys(echoing: EventBus, listening: Listen) -> None:
+    echoing.trusted_proxies = networks(["127.0.0.1"])
+    echoing.gate.limits = Limits(per_address=1)
+    port = await listening(echoing)
+    opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+        for client in ("203.0.113.7", "2001:db8::1"):
+            async with session.ws_connect("/public", headers={"X-Forwarded-For": client}):
+                forwarded = handshake("/public", f"X-Forwarded-For: {client}")
+                assert (await said(port, forwarded)).startswith(b"HTTP/1.1 429 ")
+                forwarded = handshake("/public", f"X-Forwarded-For: {client.replace('::1', '::2')}")
+                assert (await said(port, forwarded)).startswith(b"HTTP/1.1 429 ")
+    for _, writer in opened:
+        writer.transport.abort()
+
+
+async def test_who_does_not_read_the_answer_is_cut_off(
+    echoing: EventBus, listening: Listen, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventbus.server.http.SWEEP", 0.05)
+    echoing.handshake_timeout = 0.5
+    echoing.serve_page = True
+    echoing.serve_pages(None, status=False)
+    port = await listening(echoing)
+    with socket.socket() as client:
+        client.setblocking(False)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        sending = asyncio.ensure_future(
+            loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
+        )
+        await until(lambda: echoing.gate.refused["stalled"] == 1)
+        await until(lambda: echoing.gate.http == 0)
+        sending.cancel()
+        await asyncio.wait([sending])
+
+
+@pytest.fixture
+def secure(echoing: EventBus) -> ssl.SSLContext:
+    """The bus speaks TLS; this trusts its certificate."""
+    authority = trustme.CA()
+    context = new_context()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    echoing.listening = type(echoing.listening)(tls=Tls(context))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    return trusting
+
+
+async def test_one_deadline_from_accept_through_tls_to_the_end_of_the_head(
+    echoing: EventBus, listening: Listen, secure: ssl.SSLContext, until: Until
+) -> None:
+    echoing.handshake_timeout = 1.0
+    port = await listening(echoing)
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    # One that never begins TLS, one that drips, and one that speaks TLS late and then says nothing.
+    silent, silent_writer = await asyncio.open_connection("127.0.0.1", port)
+    drip, drip_writer = await asyncio.open_connection("127.0.0.1", port)
+    drip_writer.write(b"\x16\x03\x01")
+    await until(lambda: echoing.gate.http == 2)
+    slow, slow_writer = await asyncio.open_connection("127.0.0.1", port)
+    await asyncio.sleep(0.5)
+    await slow_writer.start_tls(secure, server_hostname="127.0.0.1")
+    async with asyncio.timeout(10):
+        assert (await slow.read()).startswith(b"HTTP/1.1 408 ")
+        assert await silent.read() == b""
+        assert await drip.read() == b""
+    # The second half second was all that was left after TLS.
+    assert loop.time() - begun < 10
+    for writer in (silent_writer, drip_writer, slow_writer):
+        writer.transport.abort()
+    await until(lambda: echoing.gate.http == 0)
+    assert echoing.gate.refused == {"handshake_timeout": 3}
+
+
+async def test_what_is_no_tls_is_counted_as_that(
+    echoing: EventBus, listening: Listen, secure: ssl.SSLContext, until: Until
+) -> None:
+    port = await listening(echoing)
+    await said(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await until(lambda: echoing.gate.refused["tls"] == 1)
+    await until(lambda: echoing.gate.http == 0)
+    url = f"https://127.0.0.1:{port}"
+    async with aiohttp.ClientSession(url) as session, session.get("/livez", ssl=secure) as answer:
+        assert answer.status == 200
+
+
+def test_files_are_shared_out() -> None:
+    for limit in (20, 64, 256, 1024, 20_000, 1_048_576):
+        files = FileLimit(limit, 18)
+        http, sockets = files.http(2000), files.connections(2000)
+        assert http >= 1
+        assert sockets >= 1
+        if limit > 20:
+            assert http + sockets + files.used <= files.ceiling < limit
+    assert FileLimit(1_048_576, 18).http(2000) == 2000
+    assert FileLimit(1_048_576, 18).connections(2000) > 1_000_000
+
+
+LIMITED = """
+import resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))
+sys.argv = ["eventbus", "serve", "--port", "0"]
+runpy.run_module("eventbus", run_name="__main__")
+"""
+
+STORING = """\
+[server]
+page = false
+admin_token = "{operator}"
+[sockets.public]
+connect = ["connections"]
+message = ["echo"]
+disconnect = ["connections"]
+"""
+
+
+def limited(project: Project, soft: int, hard: int) -> Server:
+    """A server that may open so many files."""
+    with (project.folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", LIMITED.format(soft=soft, hard=hard)],
+            cwd=project.folder,
+            env=project.environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    server = Server(process, project.folder / "log")
+    project.servers.append(server)
+    return server
+
+
+async def test_more_clients_than_files(project: Project) -> None:
+    project.config(STORING.format(operator=OPERATOR))
+    server = limited(project, soft=64, hard=96)
+    url = server.url
+    assert "max_connections = 100000 needs" in server.text()
+    assert "the system allows 96" in server.text()
+    port = int(url.rpartition(":")[2])
+    held: list[asyncio.StreamWriter] = []
+    answers = []
+    async with aiohttp.ClientSession(url) as session:
+        for _ in range(150):
+            try:
+                client = await RawClient.connect(session)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                answers.append("closed")
+                continue
+            answers.append(client.status.split()[1])
+            held.append(client.writer)
+            if answers[-1] == "101":
+                last = client
+        # Most of them got an answer; those who are in are served, and the store works.
+        assert answers.count("101") >= 20
+        assert set(answers) <= {"101", "503", "closed"}
+        assert answers.count("503") >= 100
+        last.send(TEXT, b"still there")
+        assert (await last.receive()).payload == b"still there"
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(80)]
+        # Those who say nothing hold the rest for a second, and make way then.
+        async with asyncio.timeout(10):
+            while b"200" not in (await said(port, LIVE))[:12]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        told = await status_of(url)
+        assert told["refused"]["files"] >= 100
+        assert (await status_of(url))["state"] == "running"
+        async with session.get("/readyz") as answer:
+            assert answer.status == 200, await answer.text()
+        for _, writer in silent:
+            writer.transport.abort()
+        for writer in held:
+            writer.transport.abort()
+        async with asyncio.timeout(10):
+            while (await status_of(url))["connections"]["public"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        again = await RawClient.connect(session)
+        assert "101" in again.status
+        again.writer.transport.abort()
+    log_text = server.text()
+    assert "Traceback" not in log_text
+    assert "refused 127.0.0.1 at socket public with 503: the process can't open more files" in log_text
+    assert "that are not listed (files: " in log_text
+    assert await asyncio.to_thread(server.stop) == 0
+
+
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+async def test_accepting_recovers_when_there_is_no_file_left(loop: str, project: Project) -> None:
+    project.config(STORING.format(operator=OPERATOR))
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", EXHAUST, loop],
+        cwd=project.folder,
+        env=project.environ(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["503", "503", "200", "2"]
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("the process can't open more files") == 2
+
+
+EXHAUST = """
+import asyncio, logging, os, resource, subprocess, sys
+import uvloop
+from eventbus import EventBus
+from eventbus.server.http import Runner
+from eventbus.server.port import listen
+from eventbus.store import SqliteStore
+
+logging.basicConfig(level="INFO")
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+
+def ask(port):
+    # Another process has files of its own; those of the pipes stay open until the end.
+    return subprocess.Popen(
+        [sys.executable, "-c",
+        "import socket, sys; sys.stdin.read(1);"
+        "s = socket.create_connection(('127.0.0.1', int(sys.argv[1])));"
+        "s.sendall(b'GET /livez HTTP/1.1\\\\r\\\\nHost: x\\\\r\\\\n\\\\r\\\\n');"
+        "print(s.recv(100).split()[1].decode())",
+        str(port)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+
+async def answered(child):
+    child.stdin.write(b"x")
+    print((await asyncio.to_thread(child.stdout.readline)).decode().strip())
+
+async def main():
+    bus = EventBus(store=SqliteStore("x.sqlite3"))
+    bus.pages = {"/livez": bus.health.live}
+    runner = Runner(bus, access_log=None, keepalive_timeout=10, shutdown_timeout=1)
+    await runner.setup()
+    await listen(bus, runner, "127.0.0.1", 0)
+    port = runner.addresses[0][1]
+    children = [ask(port) for _ in range(3)]
+    taken = []
+    while True:
+        try:
+            taken.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            break
+    await answered(children[0])
+    await answered(children[1])
+    for each in taken:
+        os.close(each)
+    await answered(children[2])
+    print(bus.gate.refused["files"])
+    for each in children:
+        each.communicate()
+    await runner.cleanup()
+
+factory = uvloop.new_event_loop if sys.argv[1] == "uvloop" else asyncio.new_event_loop
+with asyncio.Runner(loop_factory=factory) as runner:
+    runner.run(main())
+"""
