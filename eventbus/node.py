@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 
+from .description import printable
+
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
     """A server process as the others see it, through the store."""
@@ -27,7 +29,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
 
 def this_node(name: str = "") -> Node:
     """This process; each call makes another id. Reads a few small files of /proc."""
-    host = socket.gethostname()
+    # The kernel takes any bytes for a name, and the store takes text.
+    host = printable(socket.gethostname())
     return Node(
         id=f"{name or host}-{secrets.token_hex(8)}",
         name=name or host,

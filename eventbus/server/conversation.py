@@ -101,7 +101,9 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
             if bus.observers:
                 await run(socket, chain, ctx)
             else:
-                chain.check(ctx, await chain.begin(ctx))
+                done = await chain.begin(ctx)
+                if done is not ctx:
+                    chain.check(ctx, done)
         except BaseException as error:
             failed(connection, ctx, error)
         if not waiting:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
+from ..description import printable
 from ..gate import resident
 from ..logs import totals
 
@@ -75,7 +76,7 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
     files, http = bus.gate.files, bus.gate.limits.http
     return {
         "version": installed_version(),
-        "node": bus.node_name or socket.gethostname(),
+        "node": bus.node_name or printable(socket.gethostname()),
         "pid": os.getpid(),
         "state": "draining" if bus.shutdown.announced else "running",
         "uptime": round(time.monotonic() - bus.started, 3),
