@@ -110,6 +110,14 @@ def members(error: BaseException) -> tuple[BaseException, ...]:
     return tuple(each for each in found if is_a(each, BaseException)) if type(found) is tuple else ()
 
 
+def same(one: object, other: object) -> bool:
+    """Whether the values say that they are equal; False where that raises, or is no answer."""
+    try:
+        return one is other or bool(one == other)
+    except Exception:
+        return False
+
+
 def frames(error: BaseException) -> list[TracebackType]:
     """The entries of its traceback, the outermost first."""
     found = []

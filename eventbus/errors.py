@@ -22,6 +22,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .description import one_line
+
 if TYPE_CHECKING:
     from .events import EventType
 
@@ -71,11 +73,14 @@ class ComposeError(EventBusError, TypeError):
 
 
 class PluginError(EventBusError):
-    """The root of what goes wrong with a plugin; `plugin` is its entry point's name."""
+    """The root of what goes wrong with a plugin; `plugin` is its entry point's name.
+
+    The message is one line that can be printed anywhere, whatever text of the plugin is in it.
+    """
 
     def __init__(self, plugin: str, message: str) -> None:
         self.plugin = plugin
-        super().__init__(message)
+        super().__init__(one_line(message))
 
 
 class PluginBroken(PluginError):

@@ -11,13 +11,13 @@ from typing import Any
 import msgspec
 
 from ..chain import Chain
-from ..config import find_config, find_config_or_default, json_schema
-from ..config.options import options_shape
-from ..errors import ConfigError, EventBusError, Finding, PluginBroken, RegistrationError
+from ..config import OptionsSchema, find_config, find_config_or_default, whole_schema
+from ..errors import ConfigError, EventBusError, Finding, RegistrationError
 from ..events import EventType
-from ..host import Host, installed, leave_what_hangs, load_entry_point
+from ..host import TIMEOUT, installed, leave_what_hangs
 from ..server.configured import configured, in_order, read
 from ..server.preflight import preflight
+from .looks import look
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -123,18 +123,15 @@ def print_chain(title: str, links: list[dict[str, str]]) -> None:
 
 def schema(arguments: argparse.Namespace) -> int:
     """Print the JSON Schema of the configuration, with the options of every plugin that loads."""
-    options: dict[str, type[Any] | None] = {}
-    host = Host()
+    options: dict[str, OptionsSchema] = {}
     for name, known in installed().items():
-        try:
-            plugin = host.register(name, load_entry_point(known, timeout=10))
-            type_ = plugin.call("eventbus_options") if plugin.has("eventbus_options") else None
-            if type_ is not None:
-                options_shape(type_)
-            options[name] = type_
-        except (PluginBroken, TypeError) as error:
-            print(f"eventbus: left out plugin {name!r}: {error}", file=sys.stderr)
-    print_json(json_schema(options))
+        found = look(known, TIMEOUT)
+        if problem := found.problem or found.schema.missing:
+            print(f"eventbus: left out plugin {name!r}: {problem}", file=sys.stderr)
+        if not found.problem:
+            # Options without a schema may be anything, so that an editor has nothing against them.
+            options[name] = found.schema
+    print_json(whole_schema(options))
     return 0
 
 

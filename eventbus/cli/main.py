@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given and not given[0].startswith("-") and given[0] not in commands.choices:
             from .plugin_commands import add_plugin_commands
 
-            add_plugin_commands(commands)
+            add_plugin_commands(commands, given[0])
         parsed = parser.parse_args(given)
         return int(parsed.run(parsed))
     except ConfigError as error:

@@ -5,32 +5,72 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from ..config import find_config
+from ..description import describe, is_a, one_line
 from ..errors import ConfigError, EventBusError
+from ..hookspecs import Command
+from ..host import leave_what_hangs
 from ..server.configured import read
 
+PASSED = (EventBusError, BrokenPipeError, KeyboardInterrupt, SystemExit)
+"""What a command may raise on purpose."""
 
-def add_plugin_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add them to the parser. Without a configuration there are none; a name may be taken only once.
 
-    Raises EventBusError naming the command that two claim.
+def add_plugin_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser], wanted: str) -> None:
+    """Add them to the parser. Without a configuration there are none; what is wrong is said on stderr.
+
+    Raises EventBusError when it is wrong with the command that is wanted.
     """
+    leave_what_hangs()
     try:
         path = find_config(None, os.environ, Path.cwd())
         _, made, _ = read(path)
     except ConfigError:
         return
-    made_commands, broken = made.commands()
+    found, broken = made.commands()
     for error in broken:
         print(f"eventbus: plugin {error.plugin!r}: {error}", file=sys.stderr)
-    for command in made_commands:
-        if command.name in commands.choices:
-            raise EventBusError(
-                f"two plugins, or a plugin and eventbus itself, have a command {command.name!r}"
-            )
-        parser = commands.add_parser(command.name, help=command.help, description=command.help)
-        if command.configure is not None:
-            command.configure(parser)
-        parser.set_defaults(run=command.run)
+        if f"command {wanted!r}" in str(error):
+            raise EventBusError(f"the command {wanted!r} can't be used")
+    for command in found:
+        add(commands, command, wanted)
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], command: Command, wanted: str) -> None:
+    """Add one. Raises EventBusError if its arguments can't be, and it is the one that is wanted."""
+    text = one_line(command.help)
+    escaped = text.replace("%", "%%")
+    # argparse fills in a description only where it names the program.
+    description = escaped if "%(prog)" in text else text
+    parser = commands.add_parser(command.name, help=escaped, description=description)
+    parser.set_defaults(run=guarded(command))
+    if command.configure is None or command.name != wanted:
+        return
+    try:
+        command.configure(parser)
+    except Exception as error:
+        raise EventBusError(
+            f"the arguments of command {wanted!r} can't be read: {describe(error)}"
+        ) from error
+
+
+def guarded(command: Command) -> Callable[[argparse.Namespace], int]:
+    """Run the command. What it raises is an EventBusError; what is no number is no exit status."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        try:
+            status = command.run(arguments)
+        except BaseException as error:
+            if any(is_a(error, kind) for kind in PASSED):
+                raise
+            raise EventBusError(f"the command {command.name!r} failed: {describe(error)}") from error
+        if status is None:
+            return 0
+        if type(status) not in (int, bool):
+            raise EventBusError(f"the command {command.name!r} returned no exit status")
+        return int(status)
+
+    return run

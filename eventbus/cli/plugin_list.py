@@ -9,13 +9,14 @@ from pathlib import Path
 import msgspec
 
 from ..config import Config, find_config_or_default, parse, read_document
-from ..errors import ConfigError, PluginBroken
-from ..host import Host, Installed, installed, load_entry_point
+from ..errors import ConfigError
+from ..host import TIMEOUT, installed
 from .inspection import print_json
+from .looks import Look, clashes, look
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One plugin. `status` is used, installed, blocked, failed or missing; `why` explains the last two."""
+    """One plugin. `status` is used, installed, blocked, failed or missing; `why` says what is wrong."""
 
     name: str
     version: str
@@ -58,31 +59,21 @@ def list_plugins(config: Config | None) -> list[Row]:
     """A row for each installed plugin, and for each that the configuration names in vain."""
     used = named_plugins(config) if config is not None else set()
     blocked = set(config.server.blocked) if config is not None else set()
-    timeout = config.server.import_timeout if config is not None else 10.0
-    host = Host()
+    timeout = config.server.import_timeout if config is not None else TIMEOUT
     available = installed()
-    rows = [
-        row(host, known, known.name in used, known.name in blocked, timeout) for known in available.values()
-    ]
+    looks = {name: look(each, timeout, config) for name, each in available.items() if name not in blocked}
+    clashing = clashes(looks)
+    rows = []
+    for name, each in available.items():
+        if name in blocked:  # it is not imported
+            found, status = Look(notes=("[server] blocked names it",)), "blocked"
+        else:
+            found = looks[name]
+            status = "failed" if found.problem else "used" if name in used else "installed"
+        why = filter(None, (found.problem, *found.notes, clashing.get(name), each.note))
+        rows.append(Row(name, each.version, each.distribution, found.hooks, status, "; ".join(why)))
     rows += [Row(name, "", "", (), "missing", "not installed") for name in sorted(used - available.keys())]
     return rows
-
-
-def row(host: Host, known: Installed, used: bool, blocked: bool, timeout: float) -> Row:
-    """The row of one installed plugin. A blocked one is not imported."""
-
-    def made(status: str, hooks: tuple[str, ...] = (), why: str = "") -> Row:
-        return Row(known.name, known.version, known.distribution, hooks, status, why)
-
-    if blocked:
-        return made("blocked", why="[server] blocked names it")
-    if known.others:
-        return made("failed", why=f"claimed by {', '.join((known.distribution, *known.others))}")
-    try:
-        plugin = host.register(known.name, load_entry_point(known, timeout))
-    except PluginBroken as error:
-        return made("failed", why=str(error))
-    return made("used" if used else "installed", tuple(plugin.hooks))
 
 
 def named_plugins(config: Config) -> set[str]:

@@ -22,7 +22,7 @@ from .model import (
     TlsConfig,
 )
 from .options import convert_options
-from .schema import json_schema
+from .schema import OptionsSchema, json_schema, options_schema, whole_schema
 from .secrets import Secret
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "HealthConfig",
     "LinkConfig",
     "LogConfig",
+    "OptionsSchema",
     "RollbackConfig",
     "RoutesConfig",
     "Secret",
@@ -45,6 +46,8 @@ __all__ = [
     "find_config_or_default",
     "json_schema",
     "load",
+    "options_schema",
     "parse",
     "read_document",
+    "whole_schema",
 ]

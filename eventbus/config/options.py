@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ..description import NAME, describe, is_a, type_name
 from ..errors import Finding
 from .document import Document, dotted
 from .fields import STAND_IN, convert_read, put_in_references, split_place, unknown_key
@@ -64,8 +65,11 @@ def options_shape(type_: Any) -> OptionsShape:
     """The fields of a type of options. Raises TypeError if it is no type that options can be converted to."""
     try:
         shape = msgspec.inspect.type_info(type_)
-    except NameError as error:  # an annotation that can't be evaluated
-        raise TypeError(f"{type_!r} can't hold options: {error}") from error
+        _field_types(type_)
+    except Exception as error:  # an annotation that can't be evaluated, a class with ideas of its own
+        if not is_a(type_, type):
+            raise TypeError(f"options are a msgspec.Struct or a dataclass, not {type_name(type_)}") from None
+        raise TypeError(f"{NAME(type_)} can't hold options: {describe(error)}") from error
     if not isinstance(shape, msgspec.inspect.StructType | msgspec.inspect.DataclassType):
         raise TypeError(f"options are a msgspec.Struct or a dataclass, not {type_!r}")
     return shape
@@ -123,6 +127,8 @@ def _convert(type_: type[T], values: Mapping[str, Any]) -> tuple[T | None, str |
 def _field_types(type_: Any) -> dict[str, Any]:
     """The annotation of each field, by the name that TOML uses for it."""
     if not dataclasses.is_dataclass(type_):
+        if not hasattr(type_, "__struct_fields__"):
+            return {}
         return {field.encode_name: field.type for field in msgspec.structs.fields(type_)}
     hints = typing.get_type_hints(type_, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(type_)}

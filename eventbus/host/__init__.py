@@ -3,13 +3,14 @@
 from .application import application
 from .deadline import leave_what_hangs, run_within, serving
 from .discovery import Installed, installed
-from .host import Host, Plugin
+from .host import TIMEOUT, Host, Plugin, looked_at
 from .importing import load_attribute, load_entry_point
 from .renewal import Renewal, changed
 from .shadows import problems
 from .sources import source_files
 
 __all__ = [
+    "TIMEOUT",
     "Host",
     "Installed",
     "Plugin",
@@ -20,6 +21,7 @@ __all__ = [
     "leave_what_hangs",
     "load_attribute",
     "load_entry_point",
+    "looked_at",
     "problems",
     "run_within",
     "serving",

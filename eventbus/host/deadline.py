@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from types import FrameType
 from typing import TypeVar
 
-from ..description import describe, frames
+from ..description import describe, frames, is_a
 from ..errors import PluginBroken
 
 T = TypeVar("T")
@@ -165,6 +165,8 @@ def run_within(name: str, what: str, call: Callable[[], T], timeout: float, fail
         watch.stop()
         if watch.hung:
             raise PluginBroken(name, hang(watch, what)) from None
+        if is_a(error, PluginBroken):
+            raise
         if watch.signalled and not isinstance(error, Exception):
             raise
         raise PluginBroken(name, f"{what} {failed} {with_place(error)}") from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import pluggy
 
@@ -15,6 +15,8 @@ from ..description import describe
 from ..errors import PluginBroken
 from .contract import examine
 from .deadline import run_within
+
+T = TypeVar("T")
 
 TIMEOUT = 10.0
 """Seconds, as `[server] import_timeout` is by default."""
@@ -44,6 +46,17 @@ class Plugin:
                 self.name, f"{hook} returned None; leave the hook out if there is nothing to return"
             )
         return result
+
+
+def looked_at(plugin: str, hook: str, look: Callable[[], T]) -> T:
+    """What `look` finds of a value that a hook returned. Raises PluginBroken for what the value raises."""
+    try:
+        return look()
+    except PluginBroken:
+        raise
+    except Exception as error:
+        message = f"what {hook} returned can't be looked at: {describe(error)}"
+        raise PluginBroken(plugin, message) from error
 
 
 class Host:

@@ -9,8 +9,9 @@ from typing import Any
 
 from ..broker import Broker, MemoryBroker
 from ..config import Config
+from ..description import type_name
 from ..errors import PluginBroken
-from ..host import Installed, Plugin
+from ..host import Installed, Plugin, looked_at
 from ..store.protocol import Store
 from .planner import Planner
 
@@ -47,9 +48,15 @@ def backend(
 def made_by(plugin: Plugin, kind: str, options: Any) -> Any:
     """The store or broker that the plugin makes. Raises PluginBroken when it lacks what one must have."""
     made = plugin.call(f"eventbus_{kind}", options=options)
+    looked_at(plugin.name, f"eventbus_{kind}", partial(hold, plugin, kind, made))
+    return made
+
+
+def hold(plugin: Plugin, kind: str, made: Any) -> None:
+    """Raise PluginBroken unless a store or broker has the methods of one, which take what they are given."""
     wanted = [name for name in vars(PROTOCOLS[kind]) if not name.startswith("_")]
     missing = [name for name in wanted if not callable(getattr(made, name, None))]
-    returned = f"eventbus_{kind} returned {type(made).__name__}, which is no {kind}: "
+    returned = f"eventbus_{kind} returned {type_name(made)}, which is no {kind}: "
     if missing:
         raise PluginBroken(plugin.name, f"{returned}it has no {', '.join(missing)}")
     for name in wanted:
@@ -63,7 +70,6 @@ def made_by(plugin: Plugin, kind: str, options: Any) -> Any:
             raise PluginBroken(plugin.name, f"{returned}its {name} does not take ({takes})") from None
         except ValueError:  # a function in C that does not tell
             continue
-    return made
 
 
 def sqlite_store(path: str) -> Store:

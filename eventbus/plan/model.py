@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -13,14 +14,19 @@ from ..broker import Broker
 from ..config import CompressionConfig, SocketConfig
 from ..context import Bus
 from ..deflate import Compression
+from ..description import is_a, type_name
 from ..errors import Finding, PluginBroken
 from ..hookspecs import Command, Outcome
-from ..host import Plugin
+from ..host import TIMEOUT, Plugin, run_within
 from ..lifespans import Lifespan
 from ..sockets import Chains, SocketOptions
 from ..store.protocol import Store
+from .commands import COMMANDS, sorted_out
 
 T = TypeVar("T")
+
+MOST = 10_000
+"""Entries of what one hook returns."""
 
 Bound = tuple[Plugin, Any]
 """A plugin with its options."""
@@ -68,30 +74,36 @@ class Plan:
 
     def commands(self) -> tuple[list[Command], list[PluginBroken]]:
         """The subcommands of all plugins, and what is wrong with the others."""
-        commands: list[Command] = []
+        found: list[tuple[str, Command]] = []
         broken = []
         for name, value in self.ask("eventbus_commands"):
             try:
-                commands += items(name, "eventbus_commands", value, Command)
+                found += [(name, command) for command in items(name, COMMANDS, value, Command)]
             except PluginBroken as error:
                 broken.append(error)
-        return commands, broken
+        fine, more = sorted_out(found)
+        return fine, broken + more
 
 
 def items(plugin: str, hook: str, value: Any, type_: type[T]) -> list[T]:
     """What a hook returned, as a list of that type. Raises PluginBroken."""
-    if isinstance(value, PluginBroken):
+    if is_a(value, PluginBroken):
         raise value
-    try:
-        found = list(value)
-    except TypeError:
-        message = f"{hook} returned {type(value).__name__}, not an iterable of {type_.__name__}"
-        raise PluginBroken(plugin, message) from None
-    except Exception as error:
-        raise PluginBroken(plugin, f"{hook} raised {type(error).__name__}: {error}") from error
+
+    def listed() -> list[T]:
+        try:
+            entries = iter(value)
+        except TypeError:
+            message = f"{hook} returned {type_name(value)}, not an iterable of {type_.__name__}"
+            raise PluginBroken(plugin, message) from None
+        return list(islice(entries, MOST + 1))
+
+    found = run_within(plugin, hook, listed, TIMEOUT, failed="raised")
+    if len(found) > MOST:
+        raise PluginBroken(plugin, f"{hook} returned more than {MOST} entries")
     for each in found:
-        if not isinstance(each, type_):
-            message = f"{hook} returned {type(each).__name__} among them, which is no {type_.__name__}"
+        if not is_a(each, type_):
+            message = f"{hook} returned {type_name(each)} among them, which is no {type_.__name__}"
             raise PluginBroken(plugin, message)
     return found
 

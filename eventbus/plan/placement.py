@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from ..config.positions import KeyPath
+from ..description import is_a, same
 from ..errors import PluginBroken
 from ..events import EventType
 from ..hookspecs import Placement
 from ..host import Plugin
-from .planner import Planner
+from .planner import Planner, shown
 
 LASTING = frozenset({"identity"})
 """What a link of the connect chain provides for every later event too, as the connection itself keeps it."""
@@ -45,8 +46,8 @@ def asked(planner: Planner, plugin: Plugin, event: EventType, path: KeyPath, opt
         return Placement()
     try:
         placement = plugin.call("eventbus_placement", options=options, event=str(event))
-        if not isinstance(placement, Placement):
-            raise PluginBroken(plugin.name, f"eventbus_placement returned {placement!r}, no Placement")
+        if not is_a(placement, Placement):
+            raise PluginBroken(plugin.name, f"eventbus_placement returned {shown(placement)}, no Placement")
         return checked(plugin.name, placement)
     except PluginBroken as error:
         planner.report(path, f"plugin {plugin.name!r}: {error}")
@@ -137,7 +138,7 @@ def pair(planner: Planner, place: Place, event: EventType, other: str, chain: Se
         message = f"{place.name!r} in the {event} chain does not work without one in the {other} chain"
         planner.report(place.path, message, hint)
         return
-    alike = any(each.placement is None or each.options == place.options for each in partners)
+    alike = any(each.placement is None or same(each.options, place.options) for each in partners)
     if place.placement is not None and place.placement.matching and not alike:
         message = f"{place.name!r} in the {other} chain has other options than this one"
         planner.report(place.path, message, "give both the same options")

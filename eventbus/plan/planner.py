@@ -5,15 +5,17 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ..chain import Link
 from ..config import Config, Document, convert_options
 from ..config.options import options_shape
 from ..config.positions import KeyPath
+from ..description import exact, is_a, message_of, type_name
 from ..errors import Finding, PluginBroken
 from ..events import EventType
-from ..host import Host, Installed, Plugin, load_entry_point
+from ..host import Host, Installed, Plugin, load_entry_point, looked_at, run_within
 from .middleware import middleware_problem
 from .model import Bound, Observers
 
@@ -79,11 +81,9 @@ class Planner:
             return False, None
         try:
             type_ = plugin.call("eventbus_options") if plugin.has("eventbus_options") else None
-            if type_ is not None and not isinstance(type_, type):
-                raise PluginBroken(plugin.name, f"eventbus_options returned {type_!r}, which is no class")
-            values, findings = convert_options(self.document, type_, layers)
-        except (PluginBroken, TypeError) as error:
-            what = str(error) if isinstance(error, PluginBroken) else f"eventbus_options: {error}"
+            values, findings = converted(self.document, plugin, type_, layers)
+        except PluginBroken as error:
+            what = str(error)
             self.failed[problem] = what
             self.report(layers[-1][0], f"plugin {plugin.name!r}: {what}")
             return False, None
@@ -125,13 +125,37 @@ class Planner:
         for plugin, options in plugins:
             if plugin.has("eventbus_observe"):
                 try:
-                    observe = plugin.call("eventbus_observe", options=options)
-                    if problem := observer_problem(observe):
+                    observe = plugin.call(hook := "eventbus_observe", options=options)
+                    if problem := looked_at(plugin.name, hook, partial(observer_problem, observe)):
                         raise PluginBroken(plugin.name, f"eventbus_observe returned {problem}")
                     found.append((plugin.name, observe))
                 except PluginBroken as error:
                     self.report(("plugins", plugin.name), f"plugin {plugin.name!r}: {error}")
         return tuple(found)
+
+
+def converted(
+    document: Document, plugin: Plugin, type_: Any, layers: Sequence[tuple[KeyPath, Mapping[str, Any]]]
+) -> tuple[Any, list[Finding]]:
+    """`convert_options`, whatever code of the type runs in it. Raises PluginBroken."""
+
+    def convert() -> tuple[Any, list[Finding]]:
+        if type_ is not None and not is_a(type_, type):
+            raise PluginBroken(plugin.name, f"eventbus_options returned {shown(type_)}, which is no class")
+        try:
+            return convert_options(document, type_, layers)
+        except TypeError as error:
+            raise PluginBroken(plugin.name, f"eventbus_options: {message_of(error)}") from error
+
+    return run_within(plugin.name, "the conversion of its options", convert, plugin.timeout)
+
+
+def shown(value: object) -> str:
+    """A value for a message, or its type where it can't be shown."""
+    try:
+        return exact(repr(value), 100) or type_name(value)
+    except Exception:
+        return type_name(value)
 
 
 def observer_problem(value: Any) -> str:

@@ -1,6 +1,7 @@
 """The schema and the parser agree on what is a good configuration."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,7 +113,7 @@ def test_types_of_one_name_are_kept_apart() -> None:
 
 def test_two_plugins_may_share_a_type() -> None:
     plugins = json_schema({"a": Jwt, "b": Jwt})["properties"]["plugins"]["properties"]
-    assert plugins["a"] == plugins["b"]
+    assert plugins["a"] == json.loads(json.dumps(plugins["b"]).replace("/b.Scope", "/a.Scope"))
 
 
 def test_no_plugins() -> None:
