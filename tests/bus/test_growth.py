@@ -11,6 +11,8 @@ import pytest
 
 from eventbus.audiences import Audiences
 from eventbus.backlog import Backlog
+from eventbus.server.application import EventBus
+from eventbus.server.http import RequestHandler, Runner
 from eventbus.server.wire import SocketWire
 from tests.raw_client import BINARY, PING, masked
 from tests.server.test_reader import Transport, wire_to
@@ -63,6 +65,39 @@ async def test_what_a_client_sends(name: str, piece: int) -> None:
 
     more = 3 if name == "a long message" else 4
     assert await seconds(more * size) < 10 * await seconds(size) + 0.01
+
+
+async def test_requests_that_come_in_one_read(bus: EventBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = Runner(bus, access_log=None)
+    await runner.setup()
+    assert runner.server is not None
+
+    handler = runner.server()
+    handler.connection_made(Silent())
+    looked = []
+    end_of_head = RequestHandler._end_of_head
+
+    def counted(handler: RequestHandler, data: bytes) -> int:
+        looked.append(len(data))
+        return end_of_head(handler, data)
+
+    monkeypatch.setattr(RequestHandler, "_end_of_head", counted)
+    handler.data_received(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 10_000)
+    # Each look copies what is left of the read.
+    assert 0 < len(looked) < 100
+    handler.force_close()
+    await runner.cleanup()
+
+
+class Silent(asyncio.Transport):
+    """The transport of a client of which nothing is known."""
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def pause_reading(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 def drop_oldest(size: int) -> None:
