@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp.web_routedef import AbstractRouteDef
 
 from ..config import Config
+from ..description import same
 from ..errors import Finding, PluginBroken
 from ..plan import Plan
 from ..plan.model import items
@@ -40,7 +41,7 @@ def exchanges(
         definitions: list[AbstractRouteDef] = []
         if name in after:
             plugin, options = after[name]
-            if name in before and before[name] == options:
+            if name in before and same(before[name], options):
                 continue
             try:
                 definitions = items(name, HOOK, plugin.call(HOOK, options=options, bus=bus), ROUTE)
