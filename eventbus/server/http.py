@@ -129,7 +129,7 @@ class RequestHandler(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
-        # Head by head: what is behind that of a handshake are frames. Once enough wait to be answered, aiohttp
+        # Head by head: what is behind that of a handshake are frames. Once enough requests wait, aiohttp
         # keeps the rest as it is, and going on would copy all of it for each head.
         while not self._buffer_paused and self._between and (cut := self._end_of_head(data)) < len(data):
             if not self._feed(data[:cut]):
