@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -168,6 +169,8 @@ class Response(msgspec.Struct, eq=False):
     success: bool = True
     status: int = 101
     reason: str = ""
+    _by: str = ""
+    """The function that rejected, for the log."""
 
     def reject(self, status: int = 401, reason: str = "") -> None:
         """Refuse the connection with this HTTP status (400 to 599) and body.
@@ -179,6 +182,7 @@ class Response(msgspec.Struct, eq=False):
         self.success = False
         self.status = status
         self.reason = reason
+        self._by = sys._getframe(1).f_code.co_qualname
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):

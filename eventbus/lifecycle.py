@@ -91,7 +91,7 @@ async def connect(connection: ClientConnection) -> Refusal | None:
         result = await within(socket, "connect", ctx)
         response = result.response
         if not response.success:
-            refusal = refusal_of(response.status, response.reason)
+            refusal = refusal_of(response.status, response.reason, response._by)
         accepted = refusal is None
     except Reject as reject:
         refusal = refusal_of(*stated(reject), blamed(reject))

@@ -294,7 +294,7 @@ REFUSALS = [
     ),
     (handshake("/public", "Sec-WebSocket-Version: 8"), "handshake", "426: only WebSocket version 13"),
     (handshake("/public?why=policy"), "rejected", "403: by "),
-    (handshake("/public?why=set"), "rejected", "402: "),
+    (handshake("/public?why=set"), "rejected", "402: by test_every_refusal_is_counted_and_says_why"),
     (handshake("/public?why=crash"), "failed", "500: by "),
     (handshake("/public?why=slow"), "connect_timeout", "503: by "),
     (handshake("/public").replace(b"GET", b"POST"), "handshake", "405: a handshake is a GET, not POST"),

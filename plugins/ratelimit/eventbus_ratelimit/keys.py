@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import ipaddress
 from collections.abc import Callable
 from typing import TypeAlias
 
-from eventbus import Context
+from eventbus import Context, network_of
 
 Key: TypeAlias = tuple[str, ...]
 
@@ -24,7 +22,7 @@ def connection_key(ctx: Context) -> Key:
 def address_key(ctx: Context) -> Key:
     """The address's on this socket; the connection's where there is no address."""
     remote = ctx.request.remote
-    return ("address", ctx.request.socket, network(remote)) if remote else connection_key(ctx)
+    return ("address", ctx.request.socket, network_of(remote)) if remote else connection_key(ctx)
 
 
 def user_key(ctx: Context) -> Key:
@@ -44,17 +42,3 @@ def short(user: str) -> str:
 def message_key(per: str) -> Callable[[Context], Key]:
     """The function for an option `per`."""
     return {"connection": connection_key, "address": address_key, "user": user_key}[per]
-
-
-@functools.lru_cache(maxsize=4096)
-def network(remote: str) -> str:
-    """The address itself; for IPv6 its /64, as one subscriber has all of the addresses in there."""
-    if ":" not in remote:
-        return remote
-    try:
-        address = ipaddress.IPv6Address(remote)
-    except ValueError:
-        return remote
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))

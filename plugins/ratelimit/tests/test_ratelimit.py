@@ -10,11 +10,11 @@ import eventbus_ratelimit
 import msgspec
 import pytest
 from eventbus_ratelimit.buckets import Buckets
-from eventbus_ratelimit.keys import network, short
+from eventbus_ratelimit.keys import short
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventbus import Context, Middleware, Next, Reject, hookimpl
+from eventbus import Context, Middleware, Next, Reject, hookimpl, network_of
 from eventbus.testing import Harness
 
 unique = itertools.count(1000)
@@ -293,7 +293,7 @@ def test_a_full_bucket_lets_exactly_a_burst_through(rate: float, burst: int) -> 
     ],
 )
 def test_an_ipv6_address_counts_as_its_network(remote: str, counts_as: str) -> None:
-    assert network(remote) == counts_as
+    assert network_of(remote) == counts_as
 
 
 @pytest.mark.parametrize(
