@@ -90,7 +90,8 @@ class Listener:
         remote = peer[0].partition("%")[0] if isinstance(peer, tuple) else None
         gate = self._bus.gate
         # Behind a proxy everybody has its address; who is behind it is seen with the request.
-        counted = None if trusts(self._bus.trusted_proxies, address(remote or "")) else remote
+        proxies = self._bus.trusted_proxies
+        counted = None if proxies and trusts(proxies, address(remote or "")) else remote
         full = self._full(connection, counted)
         if full is not None:
             gate.refusals.note(full.reason, 0 if self._tls else full.status, remote, full.said)
