@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -98,7 +99,7 @@ class Log:
         """Take in what is new."""
         for line in self._file.lines():
             try:
-                record = msgspec.json.decode(line, type=dict[str, str])
+                record = msgspec.json.decode(line, type=dict[str, Any])
             except msgspec.DecodeError:
                 self.levels["no record"] += 1
                 self._blame(line)

@@ -66,7 +66,9 @@ async def count(bus: Any) -> dict[str, Any]:
             "channels": sum(len(channels) for channels in bus.spaces.values()),
             "subscriptions": sum(channels.subscriptions for channels in bus.spaces.values()),
             "documents": len(page.items),
-            "gate": bus.gate._count + bus.gate._connecting + len(bus.gate._addresses) + len(bus.gate._users),
+            # The connection that asks is one of HTTP, and of its address.
+            "gate": bus.gate._count + bus.gate._connecting + len(bus.gate._users) + bus.gate.http - 1,
+            "addresses": sum(bus.gate._addresses.values()) - bus.gate.http,
             "heartbeats": sum(map(len, bus.heartbeats._slots.values())),
             "owed": len(bus.debts),
             "ending": len(bus.shutdown._ending) + len(bus.shutdown._lingering),
