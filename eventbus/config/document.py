@@ -82,6 +82,8 @@ class Document:
             if shown in hint:
                 hint = ""
         source = f"it comes from {kind} {name}"
+        if source in hint:
+            return message, hint
         return message, f"{hint}; {source}" if hint else source
 
 

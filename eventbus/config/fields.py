@@ -99,8 +99,9 @@ def _refusal(
         where = (*path, *place)
         if place in references.sources:
             return document.finding(where, _safe(str(error)), f"it comes from {references.sources[place]}")
-        if place in references.hints and not finding.hint:
-            return dataclasses.replace(finding, hint=references.hints[place])
+        if place in references.hints:
+            hints = (references.hints[place], finding.hint)
+            return dataclasses.replace(finding, hint="; ".join(filter(None, hints)))
     else:
         finding = document.finding(path, f"not accepted: {type(error).__name__}: {error}")
     if references.sources and not _same_without(references, value, type_, error):
