@@ -43,6 +43,9 @@ TABLES: Mapping[str, tuple[str, ...]] = {
 }
 """The keys of each table, but for those of plugins."""
 
+AT_HOME = 0.1
+"""How much less like the name a key of the same table may be than one of another table (0 to 1)."""
+
 
 def suggestion(name: str, known: Iterable[str], value: Any = None) -> str:
     """A hint for a key that is not among those known here; empty if nothing is like it."""
@@ -59,7 +62,8 @@ def suggestion(name: str, known: Iterable[str], value: Any = None) -> str:
         return f"that is a table: write {where}" if isinstance(value, dict) else f"that is a key of {where}"
     if isinstance(value, dict) and set(value) & {*_EVENTS, "routes"}:
         return own or f"a socket is a table [sockets.{name}]"
-    return own if own and _likeness(wanted, known) >= _best(wanted)[0] else _elsewhere(wanted) or own
+    near = own and _likeness(wanted, known) + AT_HOME >= _best(wanted)[0]
+    return own if near else _elsewhere(wanted) or own
 
 
 def _elsewhere(name: str) -> str:
