@@ -53,9 +53,14 @@ class Gate:
     """Counts who is in, and decides who else may come. What it refused is in `refused`, by reason."""
 
     def __init__(self) -> None:
-        self.limits = Limits()
-        self.files: FileLimit | None = None
-        """How many files the process may open, where that is known."""
+        self._limits = Limits()
+        self._files: FileLimit | None = None
+        self.max_http = self._limits.http
+        """How many TCP connections there may be that are none of a socket, 0 for any number."""
+        self.ceiling = sys.maxsize
+        """The number of a file from which on connections are turned away (the lowest free one is taken)."""
+        self._room = sys.maxsize
+        """How many connections of sockets there are files for."""
         self.refusals = Refusals()
         self.refused = self.refusals.counts
         self.memory = 0
@@ -67,12 +72,41 @@ class Gate:
         self._addresses: Counter[str] = Counter()
         self._users: Counter[str] = Counter()
 
+    @property
+    def limits(self) -> Limits:
+        """How much the node takes on."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        self._share()
+
+    @property
+    def files(self) -> FileLimit | None:
+        """How many files the process may open, where that is known."""
+        return self._files
+
+    @files.setter
+    def files(self, files: FileLimit | None) -> None:
+        self._files = files
+        self._share()
+
+    def _share(self) -> None:
+        # Here and not for each connection: neither changes but at start and with a reload.
+        wanted, files = self._limits.http, self._files
+        if files is None:
+            self.max_http, self._room, self.ceiling = wanted, sys.maxsize, sys.maxsize
+        else:
+            self.max_http, self._room = files.http(wanted), files.connections(wanted)
+            self.ceiling = files.ceiling
+
     def closed_to(self, address: str | None) -> Full | None:
         """Why a handshake from this address is refused, or None."""
-        limits = self.limits
+        limits = self._limits
         if limits.connections and self._count >= limits.connections:
             return CONNECTIONS
-        if self.files is not None and self._count >= self.files.connections(limits.http):
+        if self._count >= self._room:
             return FILES
         if limits.connecting and self._connecting >= limits.connecting:
             return CONNECTING
@@ -82,7 +116,7 @@ class Gate:
 
     def crowded(self, address: str | None) -> Full | None:
         """Why one more connection from this address is refused, or None."""
-        most = self.limits.per_address
+        most = self._limits.per_address
         if most and address and self._addresses[network_of(address)] >= most:
             return PER_ADDRESS
         return None
@@ -93,18 +127,11 @@ class Gate:
             return PER_USER
         return None
 
-    @property
-    def max_http(self) -> int:
-        """How many TCP connections there may be that are none of a socket, 0 for any number."""
-        if self.files is None:
-            return self.limits.http
-        return self.files.http(self.limits.http)
-
     def arrive_http(self, address: str | None) -> None:
         """A TCP connection was accepted."""
         self.http += 1
         if address:
-            self._addresses[network_of(address)] += 1
+            self._enter(self._addresses, network_of(address))
 
     def leave_http(self, address: str | None) -> None:
         """It is gone, or is to be the connection of a socket."""
@@ -116,7 +143,7 @@ class Gate:
         self._count += 1
         self._connecting += 1
         if address:
-            self._addresses[network_of(address)] += 1
+            self._enter(self._addresses, network_of(address))
 
     def settle(self, user: str | None) -> None:
         """Its connect chain has ended; `user` is whose it is, once it is accepted."""
@@ -129,6 +156,10 @@ class Gate:
         self._count -= 1
         self._leave(self._addresses, network_of(address) if address else None)
         self._leave(self._users, user)
+
+    def _enter(self, counter: Counter[str], key: str) -> None:
+        # A Counter asks Python code for what isn't in it, and most have one connection alone.
+        counter[key] = counter.get(key, 0) + 1
 
     def _leave(self, counter: Counter[str], key: str | None) -> None:
         if key:

@@ -82,6 +82,8 @@ def listening(family: int, address: tuple[Any, ...], backlog: int, reuse_port: b
     try:
         if os.name == "posix":
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # What is accepted inherits it, which costs less than to tell each of them.
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if reuse_port:
             if not hasattr(socket, "SO_REUSEPORT"):
                 raise OSError(errno.ENOTSUP, "this system can't share a port (reuse_port)")

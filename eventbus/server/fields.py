@@ -50,12 +50,6 @@ def says(headers: MultiMapping[str], name: str, token: str) -> bool:
     return any(each.isascii() and each.lower() == token for each in elements(headers, name))
 
 
-def only(headers: MultiMapping[str], name: str) -> str | None:
-    """The value of a field that may come once, without blanks; None where there is none, or several."""
-    found = headers.getall(name, ())
-    return found[0].strip(" \t") if len(found) == 1 else None
-
-
 def is_token(text: str) -> bool:
     """Whether it is a token."""
     return TOKEN.fullmatch(text) is not None

@@ -14,20 +14,17 @@ from multidict import MultiDict, MultiDictProxy, MultiMapping
 from ..context import Handshake
 from ..deflate import Compression, Deflate, negotiate
 from .cookies import cookies
-from .fields import HOST, elements, extensions, is_token, only, says
+from .fields import HOST, elements, extensions, is_token, says
 from .trace import trace_of
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What a server puts behind the client's key before it hashes the two (section 1.3)."""
 
-SINGLE = (
-    "Authorization",
-    "Host",
-    "Origin",
-    "Sec-WebSocket-Key",
-    "Sec-WebSocket-Version",
-)
+SINGLE = ("Sec-WebSocket-Version", "Sec-WebSocket-Key", "Host", "Authorization", "Origin")
 """Fields that may come once. Which of two counts would be up to whoever could add one."""
+
+NO_LINE = ("",)
+"""A field that isn't there is taken for one that says nothing."""
 
 NO_QUERY: MultiDictProxy[str] = MultiDictProxy(MultiDict())
 
@@ -53,24 +50,28 @@ def problem_with(request: web.Request) -> Problem | None:
         )
     if not says(headers, "Connection", "upgrade"):
         return Problem(400, "the Connection header does not say Upgrade")
+    single = []
     for name in SINGLE:
-        if len(headers.getall(name, ())) > 1:
+        lines = headers.getall(name, NO_LINE)
+        if len(lines) > 1:
             return Problem(400, f"the header {name} comes more than once")
-    if only(headers, "Sec-WebSocket-Version") != "13":
+        single.append(lines[0].strip(" \t"))
+    version, key, host, *_ = single
+    if version != "13":
         return Problem(426, "only WebSocket version 13 is spoken", {"Sec-WebSocket-Version": "13"})
-    if not is_key(only(headers, "Sec-WebSocket-Key") or ""):
+    if not is_key(key):
         return Problem(400, "Sec-WebSocket-Key is not 16 bytes in base64")
-    if not HOST.fullmatch(only(headers, "Host") or ""):
+    if not HOST.fullmatch(host):
         return Problem(400, "the Host header is malformed")
-    if not request.raw_path.startswith("/") and authority(request.raw_path) != only(headers, "Host"):
+    if not request.raw_path.startswith("/") and authority(request.raw_path) != host:
         return Problem(400, "the request and the Host header name different hosts")
     # What follows a handshake are frames. With a body, where they begin would depend on who counts.
     if headers.get(hdrs.CONTENT_LENGTH, "0").strip("0") or hdrs.TRANSFER_ENCODING in headers:
         return Problem(400, "a WebSocket handshake has no body")
     offered = elements(headers, "Sec-WebSocket-Protocol")
-    if not all(map(is_token, offered)) or len(set(offered)) < len(offered):
+    if offered and (not all(map(is_token, offered)) or len(set(offered)) < len(offered)):
         return Problem(400, "Sec-WebSocket-Protocol is no list of different tokens")
-    if extensions(headers) is None:
+    if "Sec-WebSocket-Extensions" in headers and extensions(headers) is None:
         return Problem(400, "Sec-WebSocket-Extensions is malformed")
     return None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import StreamReader, hdrs, web
@@ -32,6 +33,8 @@ TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: clo
 
 UNFINISHED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 """For a client that ends its side of the connection in the middle of a request (RFC 9112 section 8)."""
+
+EMPTY_LINE = b"\r\n\r\n"
 
 END_OF_HEAD = re.compile(rb"[^\r\n]\r\n\r\n")
 """Not for empty lines in front of a request, of which there may be any number (RFC 9112 section 2.2)."""
@@ -129,12 +132,14 @@ class RequestHandler(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
-        # Head by head: what is behind that of a handshake are frames. Once enough requests wait, aiohttp
-        # keeps the rest as it is, and going on would copy all of it for each head.
-        while not self._buffer_paused and self._between and (cut := self._end_of_head(data)) < len(data):
-            if not self._feed(data[:cut]):
-                return
-            data = data[cut:]
+        # Nearly always it is one head, whole and alone, which needs no second look.
+        if self._last or -1 < data.find(EMPTY_LINE) < len(data) - 4:
+            # Head by head: what is behind that of a handshake are frames. Once enough requests wait, aiohttp
+            # keeps the rest as it is, and going on would copy all of it for each head.
+            while not self._buffer_paused and self._between and (cut := self._end_of_head(data)) < len(data):
+                if not self._feed(data[:cut]):
+                    return
+                data = data[cut:]
         self._feed(data)
 
     @property
@@ -263,13 +268,18 @@ class RequestHandler(web.RequestHandler):
                 self.transport.write(TIMEOUT)
         super()._process_keepalive()
 
-    async def _handle_request(
+    def _handle_request(
         self, request: web.BaseRequest, start_time: float | None, request_handler: Any
-    ) -> tuple[web.StreamResponse, bool]:
+    ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Answer one request; others have their turn before it if more of this client's wait behind it."""
         # From Python 3.12 on aiohttp runs it at once, so that thousands in one packet would be one turn.
-        if self._messages:
-            await asyncio.sleep(0)
+        handle = self._handle_later if self._messages else super()._handle_request
+        return handle(request, start_time, request_handler)
+
+    async def _handle_later(
+        self, request: web.BaseRequest, start_time: float | None, request_handler: Any
+    ) -> tuple[web.StreamResponse, bool]:
+        await asyncio.sleep(0)
         return await super()._handle_request(request, start_time, request_handler)
 
     def log_exception(self, *args: Any, **options: Any) -> None:
@@ -297,14 +307,15 @@ class HttpServer(web.Server):
             **server._kwargs,
         )
         self._bus = bus
+        # What is accepted has its SO_KEEPALIVE of the listening socket.
+        self._options = {"lingering_time": LINGER, "tcp_keepalive": False} | self._kwargs
         self.present: set[RequestHandler] = set()
         self.waiting: dict[RequestHandler, float] = {}
         """Those that have no request under way, and since when; the longest first."""
 
     def handler(self, address: str | None) -> RequestHandler:
         """For a connection that was just accepted, counted as one from that address."""
-        options = {"lingering_time": LINGER} | self._kwargs
-        return RequestHandler(self._bus, self, address, loop=self._loop, **options)
+        return RequestHandler(self._bus, self, address, loop=self._loop, **self._options)
 
     def pre_shutdown(self) -> None:
         close_idle(self)

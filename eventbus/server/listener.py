@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("eventbus")
 
 BATCH = 64
-"""Connections that are accepted before the loop does something else."""
+"""Connections that are accepted before the loop does something else, at most."""
+
+GROWTH = 1.1
+"""How many more than the last time are tried for, while none of them is tried for in vain."""
 
 PAUSE = 0.25
 """Seconds without accepting, when the system has no room for another connection at all."""
@@ -50,6 +53,8 @@ class Listener:
         self._server = server
         self._tls = tls
         self._loop = asyncio.get_running_loop()
+        self._many = 1.0
+        """Connections to try for at once: finding none costs more than to be called again for the next."""
         self._arriving: set[asyncio.Task[None]] = set()
         self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
         # Given up for a moment when there is no room, so that a client can be told.
@@ -106,7 +111,7 @@ class Listener:
     def _full(self, connection: socket.socket, counted: str | None) -> Full | None:
         gate = self._bus.gate
         # The system gives the lowest number that is free, so a high one says that many are taken.
-        few = gate.files is not None and connection.fileno() >= gate.files.ceiling
+        few = connection.fileno() >= gate.ceiling
         if full := gate.crowded(counted):
             return full
         most = gate.max_http
@@ -152,18 +157,19 @@ class Listener:
     def _accept(self, listening: socket.socket) -> bool:
         """Take those that wait; True says that there may be more."""
         try:
-            for _ in range(BATCH):
+            for _ in range(int(self._many)):
                 try:
                     connection, peer = listening.accept()
                 except (BlockingIOError, InterruptedError):
+                    self._many = 1.0
                     return False
                 except OSError as error:
                     if error.errno in EXHAUSTED and not self._sacrifice(listening):
                         return False
                     # All others are about the one connection, which is gone (accept(2)).
                     continue
-                connection.setblocking(False)
                 self.take(connection, peer)
+            self._many = min(self._many * GROWTH, BATCH)
         except Exception as error:
             # One that can't be taken must not be the end of accepting.
             self._bus.supervisor.note("accepting connections", error)

@@ -9,7 +9,7 @@ from multidict import CIMultiDict
 
 from eventbus.paths import canonical
 from eventbus.server.cookies import cookies
-from eventbus.server.fields import elements, extensions, only, says
+from eventbus.server.fields import elements, extensions, says
 
 
 def lines(name: str, *values: str) -> CIMultiDict[str]:
@@ -48,12 +48,6 @@ def test_a_token_is_found_as_ascii(value: str, yes: bool) -> None:
 def test_letters_that_only_python_takes_for_ascii_are_others() -> None:
     assert "websoc\u212aet".lower() == "websocket"
     assert not says(lines("Upgrade", "websoc\u212aet"), "Upgrade", "websocket")
-
-
-def test_what_may_come_once_is_nothing_when_it_comes_twice() -> None:
-    assert only(lines("traceparent", " a\t"), "traceparent") == "a"
-    assert only(lines("traceparent", "a", "a"), "traceparent") is None
-    assert only(lines("traceparent"), "traceparent") is None
 
 
 @pytest.mark.parametrize(

@@ -129,3 +129,11 @@ async def test_a_free_port_is_one_that_is_free_everywhere(
     assert len(found) == 2
     assert len(ports) == 1
     assert ports.isdisjoint(attempts)
+
+
+async def test_what_is_accepted_is_kept_alive(opened: list[socket.socket]) -> None:
+    opened += await open_sockets("127.0.0.1", 0, 10, False)
+    with socket.create_connection(opened[0].getsockname()):
+        accepted, _ = opened[0].accept()
+        opened.append(accepted)
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
