@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         RegistrationError,
         Reject,
         StoreError,
+        WrongThread,
     )
     from .events import CloseCode, ConnectionState, EventType
     from .hookspecs import Command, Outcome, Placement, hookimpl
@@ -79,6 +80,7 @@ HOMES = {
         "RegistrationError",
         "Reject",
         "StoreError",
+        "WrongThread",
     ),
     "events": ("CloseCode", "ConnectionState", "EventType"),
     "hookspecs": ("Command", "Outcome", "Placement", "hookimpl"),
@@ -122,6 +124,7 @@ __all__ = [
     "Socket",
     "Store",
     "StoreError",
+    "WrongThread",
     "compose",
     "covers",
     "hookimpl",

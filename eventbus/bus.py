@@ -130,7 +130,7 @@ class CoreBus:
 
     def topic(self, name: str) -> Topic:
         """The topic of that name; the same object every time."""
-        return self._topics.setdefault(name, Topic(name))
+        return self._topics.setdefault(name, Topic(name, self.flusher.home))
 
     def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
         """Run `await work()` in the background until it returns, and again whenever it raises.
@@ -138,6 +138,7 @@ class CoreBus:
         What it raises is logged and counted under the name; `/readyz` fails until it runs well again. It is
         cancelled when the bus has stopped its lifespans, or before by cancelling the task that comes back.
         """
+        self.flusher.home.check()
         task = self.supervisor.start(name, work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -160,6 +161,7 @@ class CoreBus:
         """Start store and broker, enter the lifespans in order. Raises what they raise, everything undone."""
         if self._exit is not None:
             raise EventBusError("the bus is running already")
+        self.flusher.home.loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
             await self.store.start()
             stack.push_async_callback(self._within, STORE, "the store", self.store.stop)

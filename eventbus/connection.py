@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from asyncio import _get_running_loop as running_loop
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -165,11 +166,14 @@ class ClientConnection:
 
     def send(self, data: Data) -> None:
         outbox = self.outbox
+        if running_loop() is not outbox.home.loop:
+            outbox.home.check()
         deflate = outbox.deflate
         if not outbox.push(encode(data) if deflate is None else Message(data).compressed(deflate)):
             raise ConnectionGone(self.id, self.socket.name)
 
     async def drain(self) -> None:
+        self.outbox.home.check()
         if not self.sendable:
             raise ConnectionGone(self.id, self.socket.name)
         if not await self.outbox.drain():
@@ -177,11 +181,13 @@ class ClientConnection:
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         check_close(code, reason)
+        self.outbox.home.check()
         if not self.sendable:
             raise ConnectionGone(self.id, self.socket.name)
         self.begin_close(code, reason)
 
     async def subscribe(self, channel: str) -> None:
+        self.outbox.home.check()
         if not self.sendable:
             raise ConnectionGone(self.id, self.socket.name)
         self.socket.check_length(channel)
@@ -196,6 +202,7 @@ class ClientConnection:
         self._channels.add(name)
 
     async def unsubscribe(self, channel: str) -> None:
+        self.outbox.home.check()
         name = exact(channel, MAX_CHANNEL_BYTES + 1)
         if name is None:
             return

@@ -8,6 +8,7 @@ EventBusError
 │   ├── PluginBroken       installed, but it can't be loaded or used
 │   └── PluginFailed       a link returned no context: carries plugin, socket, event, connection
 ├── Reject                 refuse a connection, with an HTTP status and a reason
+├── WrongThread            a call that is for the thread of the event loop
 ├── LimitReached           more subscriptions than a connection may have
 ├── ConnectionGone         the id was closed, refused, belongs to another socket, or never was
 └── StoreError
@@ -110,6 +111,16 @@ class Reject(EventBusError):
         self.status = status
         self.reason = reason
         super().__init__(f"{status} {reason}".rstrip())
+
+
+class WrongThread(EventBusError, RuntimeError):
+    """The call is for the thread of the bus's event loop, and came from another one. It changed nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this is for the thread of the event loop; from another one use "
+            "loop.call_soon_threadsafe(connection.send, data), or asyncio.run_coroutine_threadsafe"
+        )
 
 
 class LimitReached(EventBusError, ValueError):

@@ -7,6 +7,7 @@ import contextlib
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING
 
+from .home import Home
 from .supervision import Supervisor
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ class Flusher:
 
     def __init__(self, ceiling: int, supervisor: Supervisor | None = None) -> None:
         self._supervisor = supervisor or Supervisor()
+        self.home = Home()
+        """Whose thread may send."""
         self.ceiling = ceiling
         """Bytes that may wait for slow clients in all."""
         self.held = 0
@@ -34,10 +37,11 @@ class Flusher:
 
     def touch(self, outbox: Outbox) -> None:
         """It has something to write. Once is enough, until it is flushed."""
-        self._touched.append(outbox)
         if not self._scheduled:
-            self._scheduled = True
+            # First what may raise: said to be scheduled, and not being so, it would never write again.
             asyncio.get_running_loop().call_soon(self._flush)
+            self._scheduled = True
+        self._touched.append(outbox)
 
     def _flush(self) -> None:
         touched = self._touched

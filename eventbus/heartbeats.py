@@ -40,11 +40,11 @@ class Heartbeats:
     def add(self, beating: Beating) -> None:
         """From now on."""
         # Half an interval: silence is noticed after one at the latest, and the answer has the other half.
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)
         turns = max(1, math.ceil(beating.interval / 2 / TICK))
         beating.slot = self._slots.setdefault(self._now + turns, {})
         beating.slot[beating] = None
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)
 
     def remove(self, beating: Beating) -> None:
         """No more."""

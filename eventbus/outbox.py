@@ -85,12 +85,15 @@ class Outbox:
         "backlog",
         "deflate",
         "held",
+        "home",
         "shut",
     )
 
     def __init__(self, owner: Owner, flusher: Flusher) -> None:
         self._owner: Owner = owner
         self._flusher = flusher
+        self.home = flusher.home
+        """Whose thread may send."""
         self._frames: list[bytes] = []
         self._size = 0
         self._wire: Wire | None = None

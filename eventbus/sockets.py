@@ -214,6 +214,7 @@ class BusSocket:
     async def publish(
         self, channel: str, data: Data, exclude: Iterable[str] = (), key: str | None = None
     ) -> None:
+        self.bus.flusher.home.check()
         # All of it is made exact here: behind the broker it is everybody's.
         channel = check_channel(channel)
         self.check_length(channel)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeAlias
 
 from .description import describe, log_error
+from .home import Home
 from .supervision import stopped
 
 logger = logging.getLogger("eventbus")
@@ -58,6 +59,7 @@ class Subscription:
 
     async def close(self) -> None:
         """Take the handler off the topic; one that is running is cancelled."""
+        self.topic.home.check()
         self.topic.remove(self)
         task, self._task = self._task, None
         if task is not None and task is not asyncio.current_task():
@@ -68,8 +70,10 @@ class Subscription:
 class Topic:
     """A named stream: every handler gets every message; none holds up another, or the publisher."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, home: Home | None = None) -> None:
         self.name = name
+        self.home = home or Home()
+        """Whose thread may publish."""
         self._subscriptions: list[Subscription] = []
 
     def subscribe(self, handler: Handler) -> Subscription:
@@ -82,6 +86,7 @@ class Topic:
 
     async def publish(self, data: Any) -> None:
         """Hand the message to every handler; returns before they are done."""
+        self.home.check()
         for subscription in tuple(self._subscriptions):
             subscription.put(data)
 

@@ -26,7 +26,7 @@ LEVELS = [
     {"deflate", "gate", "ledger", "identities"},
     {"frames", "backlog", "heartbeats"},
     {"broker", "store", "chain", "host", "config"},
-    {"hookspecs", "node"},
+    {"hookspecs", "node", "home"},
     {"supervision"},
     {"context", "logs"},
     {"errors", "nesting", "channel_names"},
