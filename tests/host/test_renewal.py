@@ -188,7 +188,9 @@ def test_what_is_installed_below_the_folder_stays(
     (world.folder / "env" / "pyvenv.cfg").touch()
     if place == "wheels":
         (installed / "foreign-1.0.dist-info").mkdir()
-    monkeypatch.syspath_prepend(installed)
+    # Not by `syspath_prepend`, which uses whatever is loaded under the name `pkg_resources`.
+    monkeypatch.setattr(sys, "path", [str(installed), *sys.path])
+    importlib.invalidate_caches()
     world.write(app="import foreign\n")
     app = world.load("app")
     (installed / "foreign.py").write_text("value = 2\n")
