@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from eventbus.nesting import STRING, Nesting, deeper
+from eventbus.nesting import Nesting, climbs, deeper, outside_strings
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 values = st.recursive(
     st.none() | st.integers() | st.text(),
@@ -33,11 +38,79 @@ def test_it_is_the_depth_of_the_value(value: Any, ascii_only: bool) -> None:
     assert levels == 0 or deeper(data, levels - 1)
 
 
+def loop(data: bytes, most: int) -> bool:
+    """The same as `deeper`, one byte after the other."""
+    level = 0
+    inside = escaped = False
+    for byte in data:
+        if escaped:
+            escaped = False
+        elif byte == ord("\\"):
+            escaped = True
+        elif byte == ord('"'):
+            inside = not inside
+        elif not inside and byte in b"[{":
+            level += 1
+            if level > most:
+                return True
+        elif not inside and byte in b"]}":
+            level -= 1
+    return False
+
+
+# Two backslashes or one with a quotation mark, as JSON has them in strings.
+pieces = st.sampled_from(
+    ["[", "]", "{", "}", '"', '"', "a", '\\"', "\\\\", "[[[[[", "]]]]]", '"["', "[]" * 20]
+)
+
+
+@given(data=st.lists(pieces, max_size=200).map("".join).map(str.encode), most=st.integers(0, 20))
+def test_it_is_what_a_loop_over_the_bytes_finds(data: bytes, most: int) -> None:
+    assert deeper(data, most) == loop(data, most)
+
+
 @given(data=st.binary() | st.text('"\\[]{}a').map(str.encode))
 def test_no_bytes_break_it(data: bytes) -> None:
-    rest = STRING.sub(b"", data)
-    assert b'"' not in rest
     deeper(data, 3)
+
+
+@given(marks=st.text("124", min_size=1, max_size=100).map(str.encode))
+def test_what_is_within_strings_is_left_out(marks: bytes) -> None:
+    assert outside_strings(marks) == b"".join(marks.split(b"4")[::2])
+
+
+@pytest.mark.parametrize("most", [1, 15, 16, 17, 100])
+@pytest.mark.parametrize("before", range(0, 34, 3))
+def test_the_limit_is_exact_wherever_it_is_reached(most: int, before: int) -> None:
+    marks = b"12" * before + b"1" * most
+    assert not climbs(marks + b"2" * most, most)
+    assert climbs(marks + b"1" + b"2" * most, most)
+    assert climbs(marks + b"2" * 3 + b"1" * 4, most)
+
+
+def lines_run(data: bytes) -> int:
+    """How many lines of Python a check of the data runs."""
+    lines = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> TraceFunction | None:
+        nonlocal lines
+        lines += event == "line"
+        return count
+
+    before = sys.gettrace()
+    deeper(b"[" * 250 + data, 300)
+    sys.settrace(count)
+    try:
+        assert not deeper(b"[" * 250 + data, 300)
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+@pytest.mark.parametrize("piece", [b"[]", b"[],", b'["["],', b'"",', b'["]"]', b'[{"a":[]},"\\""]'])
+def test_python_runs_few_lines_for_many_bytes(piece: bytes) -> None:
+    size = 64_000
+    assert lines_run(piece * (size // len(piece))) < size / 3
 
 
 @pytest.mark.parametrize("piece", [b'\\"', b'"', b"\\", b'[\\"', b'"\\', b"[]"])

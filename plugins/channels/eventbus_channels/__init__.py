@@ -8,7 +8,7 @@ import msgspec
 
 from eventbus import Context, LimitReached, Middleware, Next, Placement, hookimpl, is_pattern
 
-from .frames import BadFrame, Frame, ack, error, message, parse
+from .frames import BadFrame, Frame, ack, error, message, name_of, parse
 from .patterns import Patterns, check_pattern, may_read, may_write
 
 MAX_CHANNEL_BYTES = 256
@@ -58,8 +58,8 @@ class Protocol:
         """Answer one frame. Frames of other types go on down the chain where the options say so."""
         frame = None
         try:
-            frame = parse(ctx.request)
-            match frame.type:
+            kind, frame = parse(ctx.request)
+            match kind:
                 case "subscribe":
                     await self.subscribe(ctx, frame)
                 case "unsubscribe":
@@ -129,9 +129,9 @@ class Protocol:
 
 def channel_of(frame: Frame) -> str:
     """The channel or pattern that a frame names. Raises BadFrame where it names none that could be."""
-    channel = frame.channel
-    if not isinstance(channel, str):
-        raise BadFrame("bad_frame", f"{frame.type} needs a channel, which is a string", frame.id)
+    channel = name_of(frame.channel, frame)
+    if channel is None:
+        raise BadFrame("bad_frame", "this needs a channel, which is a string", frame.id)
     if not channel or not channel.isprintable() or len(channel.encode()) > MAX_CHANNEL_BYTES:
         raise BadFrame(
             "bad_channel", f"a channel has 1 to {MAX_CHANNEL_BYTES} bytes and no control characters", frame.id

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from eventbus import Request
 
 ABSENT = msgspec.Raw()
 MAX_ID_BYTES = 128
+MAX_NAME_BYTES = 2048
+"""Bytes of a type or channel, as it came, that are decoded: each byte of a name can be written with six."""
 
 
 class Frame(msgspec.Struct):
     """A frame as it came. Fields that nobody knows are ignored.
 
-    `id` and `data` are kept as the bytes they came in: the one goes back and the other goes on exactly as
-    they were sent, and neither costs any parsing. `type` and `channel` may be anything at this point, so that
-    an answer that complains of them can still carry the id.
+    All of it is kept as the bytes it came in, so that nothing costs more than to find its end: `id` goes back
+    and `data` goes on exactly as they were sent. `type` and `channel` may be anything at this point, so that
+    an answer that complains of them can still carry the id; `name_of` decodes what can be one.
     """
 
-    type: Any = None
+    type: msgspec.Raw = ABSENT
     id: msgspec.Raw = ABSENT
-    channel: Any = None
+    channel: msgspec.Raw = ABSENT
     data: msgspec.Raw = ABSENT
 
 
@@ -52,11 +52,12 @@ class BadFrame(Exception):
 
 
 decode = msgspec.json.Decoder(Frame).decode
+decode_name = msgspec.json.Decoder(str).decode
 encode = msgspec.json.Encoder().encode
 
 
-def parse(request: Request) -> Frame:
-    """The frame in a message. Raises BadFrame."""
+def parse(request: Request) -> tuple[str, Frame]:
+    """The frame in a message, behind its type. Raises BadFrame."""
     if request.is_binary:
         raise BadFrame("bad_frame", "frames are JSON in text frames, not binary")
     try:
@@ -73,9 +74,23 @@ def parse(request: Request) -> Frame:
     except RecursionError:
         raise BadFrame("bad_json", "this is nested too deeply") from None
     check_id(bytes(frame.id))
-    if not isinstance(frame.type, str):
+    kind = name_of(frame.type, frame)
+    if kind is None:
         raise BadFrame("bad_frame", "a frame needs a type, which is a string", frame.id)
-    return frame
+    return kind, frame
+
+
+def name_of(field: msgspec.Raw, frame: Frame) -> str | None:
+    """The string in a field, empty if it is longer than any name; None for anything else. Raises BadFrame."""
+    raw = bytes(field)
+    if raw[:1] != b'"':
+        return None
+    if len(raw) > MAX_NAME_BYTES:
+        return ""
+    try:
+        return decode_name(raw)
+    except msgspec.DecodeError:
+        raise BadFrame("bad_json", "this is not JSON", frame.id) from None
 
 
 def check_id(raw: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
 from typing import Any
 
@@ -424,3 +425,26 @@ async def test_names_that_no_channel_can_have_are_answered(channel: str) -> None
             [answer] = client.take_json()
             assert answer["code"] in ("bad_channel", "bad_frame", "bad_json")
         assert await ask(client, type="ping") == [{"type": "ack"}]
+
+
+@pytest.mark.parametrize("frame", ['{{"type":{0}}}', '{{"type":"subscribe","channel":{0}}}'])
+async def test_what_can_not_be_a_name_is_not_decoded(frame: str) -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        await client.send(frame.format(f"[{'[],' * 20_000}[]]"))
+        before = gc.get_stats()[0]["collections"]
+        await client.send(frame.format(f"[{'[],' * 20_000}[]]"))
+        # To make so many lists would have started many of them.
+        assert gc.get_stats()[0]["collections"] - before < 10
+        assert [answer["code"] for answer in client.take_json()] == ["bad_frame"] * 2
+
+
+async def test_a_name_may_be_written_with_escapes_and_not_be_longer_than_any() -> None:
+    async with Harness(eventbus_channels) as harness:
+        client = await harness.connect()
+        await client.send(json.dumps({"type": "subscribe", "channel": "ä" * 128}).replace("s", "\\u0073"))
+        await client.send(json.dumps({"type": "p" * 100_000}))
+        await client.send(json.dumps({"type": "subscribe", "channel": "p" * 100_000}))
+        answers = client.take_json()
+        assert [answer.get("code") for answer in answers] == [None, "unknown_type", "bad_channel"]
+        assert list(client.channels) == ["ä" * 128]
