@@ -13,6 +13,7 @@ from .broker import Broker, MemoryBroker, Publication
 from .budget import JOURNAL, LIFESPANS, STORE
 from .channels import Channels
 from .connection import ClientConnection
+from .description import type_name
 from .errors import EventBusError, RegistrationError
 from .events import CloseCode, ConnectionState
 from .flusher import Flusher
@@ -32,6 +33,7 @@ from .store.collection import Collection
 from .store.protocol import Store
 from .supervision import Supervisor
 from .topics import Topic
+from .waiting import told, waiting
 from .write_ahead import WriteAheadStore
 
 logger = logging.getLogger("eventbus")
@@ -78,6 +80,8 @@ class CoreBus:
         self.configured = False
         """Whether the chains come from a configuration file."""
         self.shutdown = Shutdown(self.connections)
+        self.start_timeout = 60.0
+        """Seconds that the store, the broker and each lifespan have to start; 0 is no limit."""
         self.handshake_timeout = 10.0
         """Seconds that a client has to send the head of its request."""
         self.probes: dict[str, asyncio.Event] = {}
@@ -163,24 +167,38 @@ class CoreBus:
             raise EventBusError("the bus is running already")
         self.flusher.home.loop = asyncio.get_running_loop()
         async with AsyncExitStack() as stack:
-            await self.store.start()
+            await self._started("store", self.store, self.store.start())
             stack.push_async_callback(self._within, STORE, "the store", self.store.stop)
-            await self.broker.start(self._deliver)
+            await self._started("broker", self.broker, self.broker.start(self._deliver))
             stack.push_async_callback(self._within, STORE, "the broker", self.broker.stop)
             stack.push_async_callback(self._within, LIFESPANS, "topics", self._close_topics)
             stack.push_async_callback(self._within, LIFESPANS, "background work", self._end_background)
             stack.push_async_callback(self.lifespans.stop)
-            await self.lifespans.start()
+            await self.lifespans.start(self.start_timeout)
             if self.journaling:
                 await self._start_journal(stack)
             self.shutdown.reset()
             self._exit = stack.pop_all()
         self._schedule_sweep()
 
+    async def _started(self, kind: str, part: object, starting: Awaitable[object]) -> None:
+        """Wait for the start of the store or the broker. Raises what it raises, EventBusError after a time."""
+        name, seconds = f"{kind} ({type_name(getattr(part, 'inner', part))})", self.start_timeout
+        limit: asyncio.Timeout | None = None
+        try:
+            async with waiting(f"the {name} to start", seconds) as limit:
+                await starting
+        except Exception as error:
+            if limit is None or not limit.expired():
+                raise
+            message = f"the {name} did not start in {seconds:g} s (start_timeout in [server])"
+            raise EventBusError(message) from error
+
     async def _start_journal(self, stack: AsyncExitStack) -> None:
         node = await asyncio.to_thread(this_node, self.node_name)
         self._journal = Journal(self.store, node, self._fenced, self.supervisor)
-        await self._journal.start()
+        with told("the journal in the store to start"):
+            await self._journal.start()
         stack.push_async_callback(self._stop_journal)
         recovery = Recovery(self, self._journal)
         recovery.start()
@@ -194,7 +212,8 @@ class CoreBus:
         """End a part of the bus in its share of the time that there is."""
         try:
             async with self.shutdown.budget.part(share):
-                await end()
+                with told(f"{what} to stop"):
+                    await end()
         except TimeoutError:
             logger.error("%s did not stop in time", what)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from .budget import LIFESPANS, Budget
 from .description import describe, log_error, message_of, type_name
 from .errors import PluginBroken
 from .supervision import stopped
+from .waiting import told, waiting
 
 logger = logging.getLogger("eventbus")
 
@@ -59,8 +61,8 @@ class Lifespans:
         self.running: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]] = []
         self._budget = budget or Budget()
 
-    async def start(self) -> None:
-        """Enter what is wanted and doesn't run yet.
+    async def start(self, timeout: float) -> None:
+        """Enter what is wanted and doesn't run yet, each within `timeout` seconds; 0 is no limit.
 
         Raises PluginBroken, or CancelledError when it is cancelled; what it entered is left again.
         """
@@ -68,7 +70,7 @@ class Lifespans:
         try:
             for lifespan in self.wanted:
                 if not any(running.same_as(lifespan) for running, _ in self.running):
-                    entered.append((lifespan, await enter(lifespan)))
+                    entered.append((lifespan, await enter(lifespan, timeout)))
         except BaseException:
             await leave(entered, self._budget)
             raise
@@ -82,18 +84,27 @@ class Lifespans:
         await leave(gone, self._budget)
 
 
-async def enter(lifespan: Lifespan) -> AbstractAsyncContextManager[Any]:
-    """Enter one. Raises PluginBroken with what it raised, and CancelledError when this task is cancelled."""
+async def enter(lifespan: Lifespan, timeout: float) -> AbstractAsyncContextManager[Any]:
+    """Enter one. Raises PluginBroken with what it raised, and CancelledError when this task is cancelled.
+
+    After `timeout` seconds it is cancelled, and PluginBroken says so; 0 is no limit.
+    """
     try:
         context = lifespan.take()
     except BaseException as error:
         what = message_of(error) if type(error) is PluginBroken else describe(error)
         raise PluginBroken(lifespan.plugin, f"plugin {lifespan.plugin!r}: {what}") from error
+    what = f"the lifespan of plugin {lifespan.plugin!r} to start"
+    limit: asyncio.Timeout | None = None
     try:
-        await context.__aenter__()
+        async with waiting(what, timeout, lifespan.plugin) as limit:
+            await context.__aenter__()
     except BaseException as error:
         if stopped(error):
             raise
+        if limit is not None and limit.expired():
+            what = f"plugin {lifespan.plugin!r} did not start in {timeout:g} s (start_timeout in [server])"
+            raise PluginBroken(lifespan.plugin, what) from None
         what = f"plugin {lifespan.plugin!r} failed to start: {describe(error)}"
         raise PluginBroken(lifespan.plugin, what) from error
     return context
@@ -110,7 +121,8 @@ async def leave(entered: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]]
         extra = {"plugin": lifespan.plugin}
         try:
             async with budget.part(LIFESPANS, len(entered) - number):
-                await context.__aexit__(None, None, None)
+                with told(f"the lifespan of plugin {lifespan.plugin!r} to stop", plugin=lifespan.plugin):
+                    await context.__aexit__(None, None, None)
         except BaseException as error:
             if stopped(error):
                 logger.warning("plugin %r was cut off while it stopped", lifespan.plugin, extra=extra)

@@ -116,6 +116,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Headers of a request."""
     import_timeout: Annotated[float, Meta(ge=0.01, le=MAX_SECONDS)] = 10.0
     """Seconds that the import of one plugin may take."""
+    start_timeout: Deadline = 60.0
+    """Seconds that the store, the broker and each lifespan have to start; 0 for ever."""
     node: str = ""
     """What this node is called in logs and in the store; by default the name of the machine."""
     journal: bool = True

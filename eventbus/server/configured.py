@@ -174,6 +174,7 @@ def swap(bus: EventBus, config: Config, made: Plan) -> None:
     bus.shutdown.delay = config.server.drain_delay
     bus.shutdown.drain_time = config.server.drain_time
     bus.shutdown.code = config.server.drain_code
+    bus.start_timeout = config.server.start_timeout
     bus.handshake_timeout = config.server.handshake_timeout
     bus.gate.limits = Limits(
         connections=config.server.max_connections,

@@ -94,7 +94,7 @@ class Reloader:
         lifespans = self.bus.lifespans
         old, lifespans.wanted = lifespans.wanted, made.lifespans(self.bus)
         try:
-            await lifespans.start()
+            await lifespans.start(config.server.start_timeout)
         except PluginError as error:
             lifespans.wanted = old
             raise ConfigError([config.document.finding(("plugins", error.plugin), str(error))]) from error

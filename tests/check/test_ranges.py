@@ -40,6 +40,7 @@ TABLES: dict[str, Any] = {
 }
 SHORT = {
     "import_timeout",
+    "start_timeout",
     "handshake_timeout",
     "connect_timeout",
     "message_timeout",

@@ -32,7 +32,7 @@ LEVELS = [
     {"errors", "nesting", "channel_names"},
     {
         *("events", "audiences", "description", "documents", "paths", "startup", "addresses", "refusals"),
-        *("files", "signals", "budget"),
+        *("files", "signals", "budget", "waiting"),
     },
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""
