@@ -68,7 +68,10 @@ def payload_of(data: str | bytes) -> tuple[int, bytes]:
 def encode(data: str | bytes) -> bytes:
     """One whole frame: text for a str, binary for bytes-likes. Raises as `payload_of`."""
     if type(data) is str:
-        payload = utf8(data)
+        try:
+            payload = data.encode()
+        except UnicodeEncodeError:
+            payload = utf8(data)
         if len(payload) < 126:
             return SHORT_TEXT[len(payload)] + payload
         return frame(TEXT, payload)

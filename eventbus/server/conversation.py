@@ -80,7 +80,7 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
     since = 0.0
     while True:
         try:
-            kind, data, _ = await read()
+            received = await read()
         except EofStream:
             return
         except Fault as fault:
@@ -94,7 +94,7 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
             return
         if connection.state is not OPEN:
             return
-        ctx = message(connection, data, kind is BINARY)
+        ctx = message(connection, received[1], received[0] is BINARY)
         chain = socket.chains.message
         connection.handling = ctx
         try:

@@ -54,20 +54,21 @@ class Inbox(WebSocketDataQueue):
 
     def feed_data(self, data: Any, size: int) -> None:
         """Called by the reader for each message and each control frame."""
-        kind, payload, reason = data
+        # Item by item: to unpack a named tuple takes an iterator.
+        kind = data[0]
         wire = self._wire
         if kind is TEXT or kind is BINARY:
             if self.closed or wire is None:
                 return
             # aiohttp hands text over undecoded, so nobody has looked at its UTF-8 yet (RFC 6455 section 8.1).
-            if kind is TEXT and not payload.isascii() and not is_utf8(payload):
+            if kind is TEXT and not (payload := data[1]).isascii() and not is_utf8(payload):
                 self.refuse(Fault(CloseCode.INVALID_TEXT, "invalid UTF-8"))
             elif wire.rate is not None and wire.rate.passed(size, wire.loop.time()):
                 self.refuse(too_many())
             else:
                 put(self, data, size)
         elif wire is not None:
-            wire.control(kind, payload, reason)
+            wire.control(kind, data[1], data[2])
 
     def set_exception(self, exc: BaseException, *args: Any) -> None:
         """The client broke the protocol with what came after all that is here; called by the reader, too.

@@ -85,22 +85,21 @@ class Reader:
         at = start + self._ahead
         # How large a message is that began earlier, or that is compressed, only the parser knows.
         unsure = self._compressed or self._ahead > 0
-        left = FRAMES
         deadline = monotonic() + SECONDS if self._compressed else 0.0
         fault: Fault | None = None
         fragmented = self._fragmented
         stopped = False
-        while at < end:
+        last = end - 1
+        for _ in range(FRAMES):
+            if at >= last:
+                # Without the first two bytes of a header nothing is known of a frame.
+                break
             if unsure and at > start:
                 self.parse(data[start:at])
                 start, room, unsure = at, inbox.room, self._compressed
-                if unsure and monotonic() > deadline:
-                    left = 0
-            if not left or room < 0:
+                stopped = unsure and monotonic() > deadline
+            if stopped or room < 0:
                 stopped = True
-                break
-            left -= 1
-            if end - at < 2:
                 break
             first = data[at]
             second = data[at + 1]
@@ -129,6 +128,8 @@ class Reader:
             fragmented = self._fragmented
             room -= size + OVERHEAD
             at += header + size
+        else:
+            stopped = True
         if fault is not None:
             self.parse(data[start:at])
             inbox.refuse(fault)
