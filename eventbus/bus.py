@@ -182,7 +182,7 @@ class CoreBus:
         self._schedule_sweep()
 
     async def _started(self, kind: str, part: object, starting: Awaitable[object]) -> None:
-        """Wait for the start of the store or the broker. Raises what it raises, EventBusError after a time."""
+        """Wait for the start of the store or the broker. Raises what it raises, or EventBusError in time."""
         name, seconds = f"{kind} ({type_name(getattr(part, 'inner', part))})", self.start_timeout
         limit: asyncio.Timeout | None = None
         try:

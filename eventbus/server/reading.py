@@ -24,7 +24,8 @@ async def read_here(path: Path, variables: Variables) -> tuple[Read, Variables]:
 
     How long is bounded by `[server] import_timeout` for each import and each hook. What is imported finds no
     running loop, as at the start of the server, so that it may even use `asyncio.run`. Raises what `read`
-    raises. `variables` are what reloads have set before; those with what this one sets come back.
+    raises, and Stopped when a signal ends the server meanwhile. `variables` are what reloads have set before;
+    those with what this one sets come back.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[tuple[Read, Variables]] = loop.create_future()
@@ -43,9 +44,10 @@ async def read_here(path: Path, variables: Variables) -> tuple[Read, Variables]:
             # A signal that ends the server must not wait for what hangs in its import.
             with signals.interrupting():
                 result = work()
-        except Stopped:
+        except Stopped as error:
             asyncio._set_running_loop(loop)
-            done.cancel()
+            if not done.cancelled():
+                done.set_exception(error)
         except BaseException as error:
             asyncio._set_running_loop(loop)
             if not isinstance(error, Exception):

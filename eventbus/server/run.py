@@ -13,7 +13,7 @@ from aiohttp import web
 from ..description import describe, log_error
 from ..errors import ConfigError
 from ..host import serving
-from ..signals import signals
+from ..signals import Stopped, signals
 from ..supervision import stopped
 from .addresses import place
 from .application import EventBus
@@ -154,6 +154,9 @@ async def reload_on_request(
             await reloader.reload()
         except ConfigError as error:
             logger.error("reload (%s) refused, the running configuration stays:\n%s", why, error)
+        except Stopped:
+            logger.info("the reload (%s) is given up: the server stops", why)
+            return
         except BaseException as error:
             # A module of an application may call sys.exit().
             if stopped(error):

@@ -245,7 +245,9 @@ def test_a_stop_while_a_reload_imports(project: Project, way: str) -> None:
     server.process.send_signal(signal.SIGHUP)
     wait_for(lambda: imports(project))
     server.process.send_signal(signal.SIGTERM)
-    assert "stopped" in ended(server)
+    said = ended(server)
+    assert "the reload (SIGHUP) is given up: the server stops" in said
+    assert " error " not in said
     assert notes(project)[-1] == "left alpha"
 
 

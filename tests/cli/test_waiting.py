@@ -115,7 +115,7 @@ async def test_who_swallows_the_cancellation_is_cancelled_again(
                     raise
         yield
 
-    with pytest.raises(PluginBroken, match="plugin 'stubborn' did not start in 0.01 s"):
+    with pytest.raises(PluginBroken, match=r"plugin 'stubborn' did not start in 0.01 s"):
         await enter(Lifespan("stubborn", None, stubborn), 0.01)
     task = asyncio.current_task()
     assert task is not None
