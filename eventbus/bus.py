@@ -29,6 +29,7 @@ from .paths import canonical
 from .recovery import Recovery
 from .shutdown import Shutdown
 from .sockets import BusSocket
+from .store.checked import CheckedStore
 from .store.collection import Collection
 from .store.protocol import Store
 from .supervision import Supervisor
@@ -92,7 +93,9 @@ class CoreBus:
         """Whether connections are written down, so that a crash leaves none without a disconnect."""
         self.debts = Debts(self.supervisor)
         self.lifespans = Lifespans(self.shutdown.budget)
-        self._store = store
+        self._store = (
+            CheckedStore(store) if store is not None and not isinstance(store, CheckedStore) else store
+        )
         self._spaces: dict[str, Channels] = {}
         self._topics: dict[str, Topic] = {}
         self._journal: Journal | None = None
@@ -153,12 +156,15 @@ class CoreBus:
         return self._spaces.setdefault(space, Channels(self.supervisor))
 
     @property
-    def store(self) -> Store:
-        """The store behind the collections; by default an SQLite file in the working directory."""
+    def store(self) -> CheckedStore:
+        """The store behind the collections; by default an SQLite file in the working directory.
+
+        It answers in time and with what it has to, or raises StoreError; `inner` is the store itself.
+        """
         if self._store is None:
             from .store.sqlite import SqliteStore
 
-            self._store = SqliteStore(DEFAULT_STORE)
+            self._store = CheckedStore(SqliteStore(DEFAULT_STORE))
         return self._store
 
     async def start(self) -> None:

@@ -215,6 +215,7 @@ class ClientConnection:
         self.wire = wire
         self.lost = None
         self.count()
+        self.answered()
         if self.state is ConnectionState.CONNECTING:
             self.state = ConnectionState.OPEN
         self.outbox.open(wire)
@@ -224,13 +225,17 @@ class ClientConnection:
             self._say_close(wire)
 
     def count(self) -> None:
-        """It is accepted, and so counts as its user's."""
+        """The connect chain has accepted it, and so it counts as its user's."""
+        if self.user is None:
+            self.user = user_of(self._identity)
+            self.socket.bus.gate.recognize(self.user)
+
+    def answered(self) -> None:
+        """Its handshake is answered, or there is nobody left to answer."""
         bus = self.socket.bus
-        if self not in bus.connecting:
-            return
-        bus.connecting.discard(self)
-        self.user = user_of(self._identity)
-        bus.gate.settle(self.user)
+        if self in bus.connecting:
+            bus.connecting.discard(self)
+            bus.gate.settle()
 
     def retire(self, code: int, reason: str) -> None:
         """Close it, but let what it has sent be handled and answered first."""

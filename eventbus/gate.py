@@ -20,7 +20,7 @@ class Limits:
     connections: int = 100_000
     """Open connections in all."""
     connecting: int = 1_000
-    """Connect chains at the same time."""
+    """Handshakes that are not answered yet: their connect chain runs, or their entry is being written."""
     http: int = 2_000
     """TCP connections that are no connections of a socket, or not yet."""
     per_address: int = 0
@@ -145,9 +145,12 @@ class Gate:
         if address:
             self._enter(self._addresses, network_of(address))
 
-    def settle(self, user: str | None) -> None:
-        """Its connect chain has ended; `user` is whose it is, once it is accepted."""
+    def settle(self) -> None:
+        """It is answered."""
         self._connecting -= 1
+
+    def recognize(self, user: str | None) -> None:
+        """It is accepted by its connect chain; `user` is whose it is."""
         if user is not None:
             self._users[user] += 1
 

@@ -12,12 +12,12 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
-from .description import describe
+from .description import describe, message_of
 from .entries import entry_of
 from .errors import StoreError
 from .node import Node, this_node
+from .standing import NODES, Standing
+from .store.checked import Doubtful
 from .store.protocol import Change, Place, Store
 from .supervision import Supervisor
 
@@ -26,26 +26,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("eventbus")
 
-NODES = Place("eventbus.nodes")
-"""The documents of the nodes, each under the id that it began with, bearing the node that answers for it.
-
-Names of collections that begin like this are refused to applications.
-"""
-
 BEATS = Place("eventbus.beats")
 """A document for each node, that it changes while it lives."""
-
-START = 10.0
-"""Seconds that the store has to answer when the journal begins."""
 
 RETRY = 1.0
 """Seconds before what could not be struck out is tried again."""
 
-
 TAKEN_FOR_DEAD = "this node was taken for dead, and begins again as another one"
-
-
-encode = msgspec.json.Encoder().encode
 
 
 def connections_of(node_id: str) -> Place:
@@ -77,6 +64,7 @@ class Journal:
         self._fenced = fenced
         self._items: list[Item] = []
         self._task: asyncio.Task[None] | None = None
+        self._stopped = False
         self._moving = asyncio.Lock()
         self.former: set[str] = set()
         """The ids that this process had before it was taken for dead."""
@@ -84,19 +72,21 @@ class Journal:
 
     def _be(self, node: Node) -> None:
         self.node = node
-        self.own = Change(NODES, node.id, encode(node))
-        """The document of this node: what is written is given that it is there."""
+        self._standing = Standing(self._store, node)
         self._place = connections_of(node.id)
+
+    @property
+    def own(self) -> Change:
+        """The document of this node: what is written is given that it is there."""
+        return self._standing.own
+
+    async def write(self, changes: Sequence[Change]) -> bool:
+        """Make the changes unless another node claimed this one; whether they are. Raises StoreError."""
+        return await self._standing.write(changes)
 
     async def start(self) -> None:
         """Write the document of this node. Raises StoreError, also where the store doesn't answer."""
-        try:
-            async with asyncio.timeout(START):
-                await self._store.write([self.own])
-        except TimeoutError:
-            raise StoreError(
-                f"the store did not answer within {START:g} s, so the journal can't begin"
-            ) from None
+        await self._standing.begin()
 
     async def lost(self, node: Node, items: Sequence[Item] = ()) -> None:
         """The node was claimed by another one; `items` could not be written for that. Raises StoreError."""
@@ -118,12 +108,14 @@ class Journal:
         connection.journaled = True
         try:
             entry = Change(self._place, connection.id, entry_of(connection))
-            if await self._store.write([entry, change], self.own):
+            if await self.write([entry, change]):
                 return
             await self.lost(node)
             raise StoreError(TAKEN_FOR_DEAD)
+        except Doubtful:
+            # It may have been written all the same, as when it is cancelled: what is written has to go.
+            raise
         except StoreError:
-            # Cancelled, it may have been written all the same.
             connection.journaled = False
             raise
 
@@ -143,8 +135,18 @@ class Journal:
 
     def _add(self, item: Item) -> None:
         self._items.append(item)
-        if self._task is None:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._task is None and not self._stopped:
             self._task = self._supervisor.start("the journal", self._write)
+            self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The task has written everything, or somebody has cancelled it: then another one goes on."""
+        self._task = None
+        if self._items:
+            self._go_on()
 
     async def _write(self) -> None:
         while self._items:
@@ -152,7 +154,7 @@ class Journal:
             node = self.node
             try:
                 changes = [Change(self._place, item.connection.id, item.entry) for item in items]
-                if not await self._store.write(changes, self.own):
+                if not await self.write(changes):
                     await self.lost(node, items)
                     continue
             except StoreError as error:
@@ -164,7 +166,7 @@ class Journal:
                     self._items = strikes + self._items
                     await asyncio.sleep(RETRY)
             except BaseException as error:
-                # No store may raise this. Nobody is left waiting, and the supervisor goes on with the rest.
+                # Somebody has cancelled the task, say. Nobody is left waiting, and the rest is written yet.
                 for item in items:
                     refuse(item, StoreError(f"the journal failed: {describe(error)}"))
                 self._items = self._strikes(items, node) + self._items
@@ -173,7 +175,6 @@ class Journal:
                 for item in items:
                     if item.done is not None and not item.done.done():
                         item.done.set_result(None)
-        self._task = None
 
     def _strikes(self, items: Sequence[Item], node: Node) -> list[Item]:
         """The ends among the items that still have to be written: none once another node answers for them."""
@@ -181,19 +182,24 @@ class Journal:
 
     async def stop(self, seconds: float) -> None:
         """Write what waits, for so long at most, and take the node out if it leaves no connection behind."""
+        why = ""
         try:
             async with asyncio.timeout(seconds):
                 while self._task is not None:
                     await asyncio.wait([self._task])
                 if not await self._store.find(self._place, (), "", 1):
-                    gone = [Change(NODES, self.node.id, None), Change(BEATS, self.node.id, None)]
-                    await self._store.write(gone, self.own)
-        except (TimeoutError, StoreError) as error:
-            logger.error("journal: it could not be finished, the next start does that: %s", error)
+                    await self.write([Change(NODES, self.node.id, None), Change(BEATS, self.node.id, None)])
+        except TimeoutError:
+            why = f"the store has not answered for {seconds:.1f} s"
+        except StoreError as error:
+            why = message_of(error)
         finally:
+            self._stopped = True
             if self._task is not None:
                 self._task.cancel()
                 await asyncio.wait([self._task])
+        if why:
+            logger.error("journal: it could not be finished, the next start does that: %s", why)
 
 
 def refuse(item: Item, error: StoreError) -> None:

@@ -25,6 +25,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     started: str
     """When the process began, in the kernel's own count: process ids are used again."""
+    generation: int = 0
+    """Counts up where a write got no answer, so that it is not made later."""
 
 
 def this_node(name: str = "") -> Node:

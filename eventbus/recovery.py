@@ -19,8 +19,9 @@ from .description import describe, log_error, message_of, printable
 from .entries import read_entry
 from .errors import StoreError
 from .events import CloseCode, ConnectionState
-from .journal import BEATS, NODES, Journal, connections_of, encode
+from .journal import BEATS, Journal, connections_of
 from .node import Node, lives
+from .standing import NODES, encode
 from .store.protocol import Change
 from .supervision import stopped
 
@@ -85,7 +86,7 @@ class Recovery:
         """Beat, unless another node has claimed this one."""
         self._beat += 1
         node = self._journal.node
-        if not await self._store.write([Change(BEATS, node.id, encode(self._beat))], self._journal.own):
+        if not await self._journal.write([Change(BEATS, node.id, encode(self._beat))]):
             await self._journal.lost(node)
 
     async def _look(self) -> None:
@@ -111,8 +112,7 @@ class Recovery:
 
     async def _look_at(self, node_id: str, body: bytes) -> None:
         """Claim a node and run what it owes, if it is dead."""
-        # What it has claimed and could not finish bears this node's name.
-        if body != self._journal.own.document and not await self._dead(node_id, body):
+        if not await self._dead(node_id, body):
             return
         # Of several nodes that claim it, one succeeds.
         mine = Change(NODES, node_id, self._journal.own.document)
@@ -126,7 +126,8 @@ class Recovery:
             # Not only what msgspec raises for bad JSON: it may be nested too deeply, or no UTF-8.
             logger.error("recovery: the document of node %r can't be read: %s", node_id, describe(error))
             return False
-        if node.id in self._journal.former:
+        # What this process has claimed and could not finish bears its name.
+        if node.id == self._journal.node.id or node.id in self._journal.former:
             return True
         known = await asyncio.to_thread(lives, node, self._journal.node)
         if known is not None:

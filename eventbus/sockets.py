@@ -192,9 +192,7 @@ class BusSocket:
         """The connection was refused, or its disconnect chain has ended."""
         if self.connections.pop(connection.id, None) is not None:
             bus = self.bus
-            if connection in bus.connecting:
-                bus.connecting.discard(connection)
-                bus.gate.settle(None)
+            connection.answered()
             bus.gate.leave(connection.handshake.remote, connection.user)
         connection.end()
 

@@ -12,6 +12,7 @@ from ..config import Config
 from ..description import type_name
 from ..errors import PluginBroken
 from ..host import Installed, Plugin, looked_at
+from ..store.checked import CheckedStore
 from ..store.protocol import Store
 from .planner import Planner
 
@@ -49,7 +50,7 @@ def made_by(plugin: Plugin, kind: str, options: Any) -> Any:
     """The store or broker that the plugin makes. Raises PluginBroken when it lacks what one must have."""
     made = plugin.call(f"eventbus_{kind}", options=options)
     looked_at(plugin.name, f"eventbus_{kind}", partial(hold, plugin, kind, made))
-    return made
+    return CheckedStore(made, f"store plugin {plugin.name!r}") if kind == "store" else made
 
 
 def hold(plugin: Plugin, kind: str, made: Any) -> None:

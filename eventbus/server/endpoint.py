@@ -73,7 +73,14 @@ async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) ->
     except StoreError as error:
         logger.error("a connection is refused, because the journal can't be written: %s", error)
         return refuse("journal", 503, "try again later", retry=1)
+    except asyncio.CancelledError:
+        if not connection.expired:
+            raise
+        forgive(connection, "connect")
+        return web.Response(status=500)
     finally:
+        connection.answered()
+        connection.settle()
         connection.task = asyncio.get_running_loop().create_task(converse(connection, wire))
     return Switched(status=101)
 

@@ -43,8 +43,8 @@ async def enter_connected(bus: EventBus, socket: BusSocket) -> None:
         failures = [error for error in results if error is not None]
         for each, error in zip(some, results, strict=True):
             if isinstance(error, StoreError):
-                # Another reload has to try it again.
-                each.journaled = False
+                # Another reload has to try it again; it may have been written all the same.
+                bus.strike(each)
         if failures:
             raise failures[0]
 

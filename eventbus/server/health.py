@@ -11,22 +11,18 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 
-import msgspec
 from aiohttp import web
 
 from ..broker import Publication
 from ..bus import PROBE_SPACE, CoreBus
 from ..description import describe
-from ..store.protocol import Place
+from ..store.probe import probe
 from ..supervision import stopped
 
 logger = logging.getLogger("eventbus")
 
 KEPT = 1.0
 """Seconds that a result is kept, so that many who ask cost no more than one."""
-
-PLACE = Place("eventbus.health")
-"""Where the documents of the probes lie for the moment between writing and reading."""
 
 HEADERS = {"Cache-Control": "no-store"}
 
@@ -113,11 +109,5 @@ class Health:
             del self.bus.probes[channel]
 
     async def _store(self) -> None:
-        """Write a document, read it back, and take it away."""
-        store = self.bus.store
-        document = msgspec.json.encode({"probe": self._count})
-        await store.set(PLACE, self._name, document)
-        found = await store.get(PLACE, self._name)
-        await store.delete(PLACE, self._name)
-        if found is None or msgspec.json.decode(found) != {"probe": self._count}:
-            raise LookupError("the document that was written was not read back")
+        """Write a document in both ways, read it back, and take it away."""
+        await probe(self.bus.store, self._name, self._count)

@@ -13,8 +13,8 @@ APPLICATION_ID = 0x65766273
 
 SCHEMA_VERSION = 1
 
-BUSY_SECONDS = 5.0
-"""How long to wait for another process that has locked the file."""
+BUSY_SECONDS = 3.0
+"""How long to wait for another process that has locked the file: less than the deadline of a call."""
 
 # `entries` is the index: the value of each indexed field of each document, once by key and once by value.
 # SQLite's own json_extract would do the same by expression indexes, but it cuts strings at U+0000, does not

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..journal import encode
+from ..standing import encode
 
 
 def check_session(session: Mapping[str, Any]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from eventbus import EventBus
 from eventbus.entries import Entry
-from eventbus.journal import NODES, connections_of, encode
+from eventbus.journal import connections_of
 from eventbus.recovery import Recovery
 from eventbus.sockets import BusSocket
+from eventbus.standing import NODES, encode
 from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
 

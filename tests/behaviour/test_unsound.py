@@ -15,9 +15,10 @@ from aiohttp import ClientSession, WSServerHandshakeError
 from eventbus import Context, EventBus, Identity, Next, entries
 from eventbus.context import Handshake
 from eventbus.entries import DEPTH, Entry, entry_of, read_entry
-from eventbus.journal import NODES, connections_of, encode
+from eventbus.journal import connections_of
 from eventbus.node import this_node
 from eventbus.sockets import BusSocket
+from eventbus.standing import NODES, encode
 from eventbus.store.protocol import Change
 from tests.conftest import Serve, Until
 

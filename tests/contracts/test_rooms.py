@@ -22,7 +22,7 @@ LEVELS = [
     {"plan", "write_ahead"},
     {"sockets", "lifespans"},
     {"connection", "channels", "topics", "journal"},
-    {"outbox", "flusher", "entries"},
+    {"outbox", "flusher", "entries", "standing"},
     {"deflate", "gate", "ledger", "identities"},
     {"frames", "backlog", "heartbeats"},
     {"broker", "store", "chain", "host", "config"},

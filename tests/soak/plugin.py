@@ -40,7 +40,7 @@ async def fill_pools(bus: Any) -> None:
     """Let the pools of threads have all the threads that they ever will: so many wait for one another."""
     default = min(32, (os.cpu_count() or 1) + 4)  # of `asyncio.to_thread`, see ThreadPoolExecutor
     loop = asyncio.get_running_loop()
-    for pool, threads in ((None, default), (bus.store._pool, bus.store._readers)):
+    for pool, threads in ((None, default), (bus.store.inner._pool, bus.store.inner._readers)):
         barrier = threading.Barrier(threads, timeout=TOGETHER)
         await asyncio.gather(*(loop.run_in_executor(pool, barrier.wait) for _ in range(threads)))
 

@@ -1,0 +1,127 @@
+"""A store whose answers are looked at and never waited for too long, whatever the store behind it does.
+
+A store may be a plugin's, over a network: a call of it may hang, swallow its cancellation, raise anything or
+return nonsense. Whoever uses it here gets an answer of the right kind, or a StoreError in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from ..description import describe, is_a, type_name
+from ..errors import StoreError
+from ..supervision import put_away
+from .protocol import Change, Condition, Place, Store
+
+DEADLINE = 5.0
+"""Seconds that a store has for a call."""
+
+LONG_DEADLINE = 60.0
+"""Seconds for a query with conditions, which may have to look at every document."""
+
+CLEANUP = 0.5
+"""Seconds that a call which is cancelled has to end, before nobody waits for it any more."""
+
+MOST_LATE = 100
+"""Calls that nobody waits for any more and that have not ended: with so many, no other is begun."""
+
+
+class Doubtful(StoreError):
+    """The store gave no proper answer: nobody knows whether it was done, or will yet be done."""
+
+
+class CheckedStore:
+    """The store that the bus uses; `inner` is the one behind it, and `name` begins what is said of it."""
+
+    def __init__(self, inner: Store, name: str = "") -> None:
+        self.inner = inner
+        self.name = name or f"store {type_name(inner)}"
+        self._late: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """For as long as the caller allows."""
+        await self._ask("start", None)
+
+    async def stop(self) -> None:
+        """For as long as the caller allows."""
+        await self._ask("stop", None)
+
+    async def set(self, place: Place, key: str, document: bytes) -> None:
+        await self._ask("set", DEADLINE, place, key, document)
+
+    async def get(self, place: Place, key: str) -> bytes | None:
+        found = await self._ask("get", DEADLINE, place, key)
+        if found is None or type(found) is bytes:
+            return found
+        raise self._nonsense("get", found, "bytes or None")
+
+    async def delete(self, place: Place, key: str) -> None:
+        await self._ask("delete", DEADLINE, place, key)
+
+    async def write(self, changes: Sequence[Change], given: Change | None = None) -> bool:
+        made = await self._ask("write", DEADLINE, changes, given)
+        if type(made) is bool:
+            return made
+        raise self._nonsense("write", made, "True or False")
+
+    async def find(
+        self, place: Place, conditions: tuple[Condition, ...], after: str, count: int
+    ) -> list[tuple[str, bytes]]:
+        seconds = LONG_DEADLINE if conditions else DEADLINE
+        found = await self._ask("find", seconds, place, conditions, after, count)
+        if type(found) is not list:
+            raise self._nonsense("find", found, "a list")
+        last = after
+        for row in found:
+            if type(row) is not tuple or [type(each) for each in row] != [str, bytes]:
+                raise self._nonsense("find", row, "(str, bytes) for each document")
+            if row[0] <= last:
+                raise Doubtful(f"{self.name}: its find must return keys above `after`, in order")
+            last = row[0]
+        if len(found) > count:
+            raise Doubtful(f"{self.name}: its find returned {len(found)} documents, not at most {count}")
+        return found
+
+    def _nonsense(self, method: str, value: object, wanted: str) -> Doubtful:
+        return Doubtful(f"{self.name}: its {method} must return {wanted}, not {type_name(value)}")
+
+    async def _ask(self, method: str, seconds: float | None, *arguments: object) -> Any:
+        """What the call returns. Raises StoreError for whatever it raises, and when its time is over."""
+        if len(self._late) >= MOST_LATE:
+            raise StoreError(f"{self.name}: {MOST_LATE} calls have not ended, so no other is begun")
+        # A task of its own: one that swallows its cancellation can be left behind.
+        task = asyncio.get_running_loop().create_task(self._call(method, arguments))
+        try:
+            await asyncio.wait([task], timeout=seconds)
+        except asyncio.CancelledError:
+            await self._cancel(task)
+            raise
+        if not task.done():
+            await self._cancel(task)
+            raise Doubtful(f"{self.name}: its {method} did not answer within {seconds:g} s")
+        if task.cancelled():
+            raise Doubtful(f"{self.name}: its {method} was cancelled")
+        value, error = task.result()
+        if error is None:
+            return value
+        if is_a(error, StoreError):
+            raise error
+        raise Doubtful(f"{self.name}: its {method} raised {describe(error)}") from error
+
+    async def _call(self, method: str, arguments: tuple[object, ...]) -> tuple[Any, BaseException | None]:
+        """What it returned, or what it raised: a SystemExit that a task raises would end the loop."""
+        try:
+            return await getattr(self.inner, method)(*arguments), None
+        except BaseException as error:
+            if put_away(error):
+                raise
+            return None, error
+
+    async def _cancel(self, task: asyncio.Task[Any]) -> None:
+        """Cancel a call, wait for its end for a moment, and leave it behind if it goes on."""
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        task.cancel()
+        await asyncio.wait([task], timeout=CLEANUP)
