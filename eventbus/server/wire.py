@@ -14,6 +14,7 @@ from ..frames import PING, PONG, close_frame, frame
 from ..gate import Rate
 from ..heartbeats import Beating
 from .inbox import HEADER, Fault, Inbox, too_many
+from .leaving import unsent
 from .reader import PROTOCOL_ERROR, Reader
 
 if TYPE_CHECKING:
@@ -36,17 +37,20 @@ class SocketWire(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_arrived",
+        "_asked",
         "_between",
         "_going_on",
         "_outbox",
         "_parse",
         "_parsing",
-        "_pinged",
         "_pongs",
         "_reading_paused",
+        "_silent",
         "_stopped",
         "_timer",
         "_writing_paused",
+        "_written",
         "close_sent",
         "connection",
         "failed",
@@ -91,7 +95,14 @@ class SocketWire(asyncio.Protocol):
         self.heard = True
         """Whether the client gave a sign of life since the last heartbeat."""
         self._outbox = connection.outbox
-        self._pinged = False
+        self._silent = 0
+        """Heartbeats in a row at which the client had given no sign of life."""
+        self._asked: int | None = None
+        """Where what is written ended with a ping that has not been answered, in bytes from the first."""
+        self._written = 0
+        """Bytes that were written."""
+        self._arrived = 0
+        """How many of them had arrived at the last heartbeat, while a ping is on its way."""
         self._pongs: list[bytes] | None = None
         """What the pings that are not answered yet have to be answered with; the newest is the last."""
         self._parsing = False
@@ -173,13 +184,21 @@ class SocketWire(asyncio.Protocol):
         bus.shutdown.part(self)
         self.release()
 
+    def eof_received(self) -> bool:
+        """The client ended its side: what the transport has may still leave, but not for ever."""
+        if self._timer is None:
+            self._end_within(self.connection.socket.close_timeout)
+        return False
+
     def pause_writing(self) -> None:
         self._writing_paused = True
         self._outbox.pause()
 
     def resume_writing(self) -> None:
         self._writing_paused = False
-        self.heard = True
+        if self.transport.is_closing():
+            # What waits in the outbox can't leave any more; it is counted when the transport is lost.
+            return
         if self._pongs is not None:
             self._answer_pings()
         self._outbox.resume()
@@ -252,6 +271,7 @@ class SocketWire(asyncio.Protocol):
     def write(self, data: bytes) -> None:
         # Nothing may follow the close frame (RFC 6455 section 5.5.1).
         if not self.close_sent and not self.transport.is_closing():
+            self._written += len(data)
             self.transport.write(data)
 
     def waiting(self) -> int:
@@ -277,6 +297,12 @@ class SocketWire(asyncio.Protocol):
             seconds = min(seconds, LINGER)
             if self.transport.can_write_eof():
                 self.transport.write_eof()
+        self._end_within(seconds)
+
+    def _end_within(self, seconds: float) -> None:
+        """End the transport after so many seconds, if it has not ended before."""
+        if self._timer is not None:
+            self._timer.cancel()
         self.connection.socket.bus.shutdown.linger(self)
         self._timer = self.loop.call_later(seconds, self.transport.abort)
 
@@ -296,18 +322,29 @@ class SocketWire(asyncio.Protocol):
     # eventbus.heartbeats.Beating
 
     def beat(self) -> bool:
-        """Ask a silent client whether it lives; end the transport of one that did not answer."""
+        """Ask a silent client whether it lives; end the transport of one that did not answer.
+
+        As long as the ping can't have reached it, because of what waits before it, it lives if it takes some.
+        """
         if self.lost:
             return False
         if self.heard or self._stopped:
             # A client that is not read can't be heard.
-            self.heard = self._pinged = False
-        elif self._pinged:
-            logger.info("no answer to a ping: the client is gone", extra={"connection": self.connection.id})
+            self.heard = False
+            self._silent = 0
+            self._asked = None
+            return True
+        arrived = self._written - unsent(self.transport)
+        waiting = self._asked is not None and arrived < self._asked
+        self._silent = 0 if waiting and arrived > self._arrived else self._silent + 1
+        self._arrived = arrived
+        if self._silent > 1:
+            why = "nothing leaves, and no ping is answered" if waiting else "no answer to a ping"
+            logger.info("%s: the client is gone", why, extra={"connection": self.connection.id})
             self.transport.abort()
             return False
-        else:
-            self._pinged = True
-            if not self._writing_paused:
-                self.write(frame(PING, b""))
+        if self._asked is None:
+            self.write(frame(PING, b""))
+            self._asked = self._written
+            self._arrived = self._written - unsent(self.transport)
         return True

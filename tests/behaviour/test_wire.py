@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import gc
+import logging
 import socket
 import struct
 import weakref
@@ -290,3 +291,63 @@ async def test_a_client_that_resets_as_it_is_accepted_is_not_held_until_its_hear
         await until(lambda n=number: len(seen) == n and not public.connections)  # type: ignore[misc]
     gc.collect()
     assert [each() for each in seen if each()] == []
+
+
+async def test_who_ends_its_side_and_reads_nothing_is_not_kept(
+    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BusSocket, "close_timeout", 0.2)
+    public.options = dataclasses.replace(public.options, heartbeat=None)
+    async with await RawClient.connect(await serve(bus), receive_buffer=4096) as client:
+        (connection,) = public.connections.values()
+        while connection.outbox.backlog is None or len(connection.outbox.backlog) < 10:
+            connection.send(b"x" * 10_000)
+            await asyncio.sleep(0)
+        waiting = len(connection.outbox.backlog)
+        client.writer.write_eof()
+        await until(lambda: ends)
+        assert ends == [(1006, "")]
+        assert bus.ledger.totals["public", "gone"] >= waiting
+    await until(lambda: not public.connections)
+    assert len(ends) == 1
+
+
+async def test_a_client_that_reads_slowly_is_not_taken_for_dead(
+    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve
+) -> None:
+    public.options = dataclasses.replace(
+        public.options, heartbeat=1.0, slow_client="drop-oldest", max_outbox=200_000
+    )
+    async with await RawClient.connect(await serve(bus), receive_buffer=4096) as client:
+        (connection,) = public.connections.values()
+        while connection.outbox.backlog is None or not connection.outbox.backlog.gap:
+            connection.send(b"x" * 1_000)
+            await asyncio.sleep(0)
+        for _ in range(40):
+            # Far behind the ping, if there is one, all the time.
+            for _ in range(5):
+                frame = await client.receive()
+                assert frame.opcode == BINARY
+            await asyncio.sleep(0.1)
+        assert not ends
+
+
+async def test_a_client_that_takes_nothing_for_an_interval_is_gone_and_the_log_says_so(
+    bus: EventBus,
+    public: BusSocket,
+    ends: Ends,
+    serve: Serve,
+    until: Until,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    public.options = dataclasses.replace(public.options, heartbeat=0.5)
+    async with await RawClient.connect(await serve(bus), receive_buffer=4096) as client:
+        (connection,) = public.connections.values()
+        while connection.outbox.backlog is None:
+            connection.send(b"x" * 10_000)
+            await asyncio.sleep(0)
+        await until(lambda: ends)
+        assert client.headers
+    assert ends == [(1006, "")]
+    assert "nothing leaves, and no ping is answered: the client is gone" in caplog.messages
