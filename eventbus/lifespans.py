@@ -12,6 +12,7 @@ from typing import Any
 from .budget import LIFESPANS, Budget
 from .description import describe, log_error, message_of, type_name
 from .errors import PluginBroken
+from .signals import signals
 from .supervision import stopped
 from .waiting import told, waiting
 
@@ -107,6 +108,8 @@ async def enter(lifespan: Lifespan, timeout: float) -> AbstractAsyncContextManag
             raise PluginBroken(lifespan.plugin, what) from None
         what = f"plugin {lifespan.plugin!r} failed to start: {describe(error)}"
         raise PluginBroken(lifespan.plugin, what) from error
+    finally:
+        signals.hold(f"the lifespan of plugin {lifespan.plugin!r}")
     return context
 
 

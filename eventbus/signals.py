@@ -1,26 +1,36 @@
 """Signals, heard from the first moment on.
 
 What comes while nobody can act on it yet is remembered. Handlers are Python's own and not the event loop's:
-they run while the loop is blocked, too, and stay until the process has ended. The first process of a
+they run while the loop is blocked, too, and stay until the process has ended: what an application or a
+library sets for the same signals is taken back by `hold`, and not called. The first process of a
 container needs that most: what it has no handler for does not reach it at all.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Protocol
+from types import FrameType, FunctionType, MethodType
+from typing import Any, Protocol
+
+logger = logging.getLogger("eventbus")
 
 STOP = (signal.SIGTERM, signal.SIGINT)
 """What ends the server."""
 
 RELOAD: signal.Signals | None = getattr(signal, "SIGHUP", None)
 """What makes it read its configuration again; there is none on Windows."""
+
+NOT_CALLED = " and does not call that handler"
+
+OWN = (*STOP, *([RELOAD] if RELOAD is not None else []))
+"""Those that are the server's; all others are the application's."""
 
 SETTLE = 0.25
 """Seconds after the first stop signal in which more of them count as the same one.
@@ -70,6 +80,10 @@ class Signals:
         """SIGHUPs that nobody was told of."""
         self.last_words: Callable[[str], None] = lambda text: None
         """Says why the process ends, when it is ended with something undone; has to come back soon."""
+        self.tell: Callable[[str], object] = logger.warning
+        """Says who has taken a signal."""
+        self._heard = self._handle
+        """The handler, to be known again: each look at a method is another object."""
         self._finished = False
         self._installed = False
         self._listener: Listener | None = None
@@ -81,8 +95,35 @@ class Signals:
         if self._installed:
             return
         self._installed = True
-        for number in (*STOP, *([RELOAD] if RELOAD is not None else [])):
-            signal.signal(number, self._handle)
+        for number in OWN:
+            signal.signal(number, self._heard)
+
+    def hold(self, who: str = "") -> None:
+        """Take back the signals that other code handles or blocks now, and say so; `who` may have done it.
+
+        Nothing happens outside of the main thread, nor while nobody hears them.
+        """
+        if not self._installed or threading.current_thread() is not threading.main_thread():
+            return
+        for number in OWN:
+            handler: Any = signal.getsignal(number)
+            if handler is self._heard:
+                continue
+            with contextlib.suppress(Exception):
+                # What came by way of the event loop would be called from there all the same.
+                asyncio.get_running_loop().remove_signal_handler(number)
+            signal.signal(number, self._heard)
+            self._tell_of(number, f"was taken{f' by {who}' if who else ''} ({told_of(handler)})", NOT_CALLED)
+        if hasattr(signal, "pthread_sigmask"):
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()).intersection(OWN)
+            if blocked:
+                for each in sorted(blocked):
+                    self._tell_of(each, f"was blocked{f' by {who}' if who else ''}")
+                signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+
+    def _tell_of(self, number: int, what: str, more: str = "") -> None:
+        name = signal.Signals(number).name
+        self.tell(f"{name} {what}; it is the server's, which takes it back{more}")
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[None]:
@@ -90,8 +131,7 @@ class Signals:
         if self._installed or threading.current_thread() is not threading.main_thread():
             yield
             return
-        numbers = (*STOP, *([RELOAD] if RELOAD is not None else []))
-        before = {number: signal.getsignal(number) for number in numbers}
+        before = {number: signal.getsignal(number) for number in OWN}
         self.install()
         try:
             yield
@@ -200,6 +240,17 @@ class Signals:
         self.end_within(AT_ONCE, why="the end that was cut short did not come, so what is left is cut off")
         if self._listener is not None:
             self._listener.cut()
+
+
+def told_of(handler: Any) -> str:
+    """A signal handler in a few words, with its place in the source where it has one."""
+    if handler in (signal.SIG_DFL, signal.SIG_IGN):
+        return signal.Handlers(handler).name
+    function = handler.__func__ if type(handler) is MethodType else handler
+    if type(function) is not FunctionType:
+        return "a handler of no Python code"
+    code = function.__code__
+    return f"{code.co_name} at {code.co_filename}:{code.co_firstlineno}"
 
 
 signals = Signals()

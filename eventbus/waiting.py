@@ -25,6 +25,7 @@ def told(what: str, limit: asyncio.Timeout | None = None, plugin: str = "") -> I
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     began, cancelled = loop.time(), 0
     extra = {"plugin": plugin} if plugin else {}
+    timer: asyncio.TimerHandle
 
     def say(pause: float) -> None:
         nonlocal timer, cancelled

@@ -41,6 +41,8 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
     """The same, with streams that nobody waits for."""
     leave_what_hangs()
     path = find_config_or_default(arguments.config, os.environ, Path.cwd())
+    taken: list[str] = []
+    signals.tell = taken.append  # nobody has said yet how and where the log is written
     with signals.interrupting():
         config, made, findings = read(path)
     if findings:
@@ -53,6 +55,9 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
         streams.flush(FLUSH / 2)
 
     signals.last_words = last_words
+    signals.tell = logger.warning
+    for each in taken:
+        logger.warning("%s", each)
     if path == BUILT_IN:
         logger.info(
             "no eventbus.toml here, so this is the built-in default; `eventbus init` writes it to change"

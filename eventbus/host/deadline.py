@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from ..description import describe, frames, is_a
 from ..errors import PluginBroken
+from ..signals import signals
 
 T = TypeVar("T")
 
@@ -72,6 +73,9 @@ class Hangs(BaseException):
 class Watch:
     """Looks at how long code of the main thread takes. In any other thread it looks at nothing."""
 
+    running = 0
+    """How many look at the moment, one within the other."""
+
     def __init__(self, what: str, timeout: float) -> None:
         self.what = what
         self.timeout = timeout
@@ -79,7 +83,7 @@ class Watch:
         self.where = ""
         self.signalled = False
         """Whether a signal came whose handler may have raised."""
-        self._armed = False
+        self._armed = self._started = False
         self._ended = threading.Event()
         self._before: dict[int, signal.Handlers | Callable[[int, FrameType | None], object]] = {}
         self._ours: dict[int, Callable[[int, FrameType | None], object]] = {}
@@ -95,6 +99,8 @@ class Watch:
                 if callable(before):
                     self._handle(number, self._noting(before))
         self._armed = True
+        self._started = True
+        Watch.running += 1
         give_up_now = stay if serving.get() else give_up
         _thread.start_new_thread(self._look, (threading.get_ident(), give_up_now))
 
@@ -105,6 +111,9 @@ class Watch:
     def stop(self) -> None:
         """It is over; signals are handled as before, but where the code itself has set a handler."""
         self._armed = False
+        if self._started:
+            self._started = False
+            Watch.running -= 1
         self._ended.set()
         for number, ours in self._ours.items():
             if signal.getsignal(number) is ours:
@@ -155,6 +164,15 @@ def run_within(name: str, what: str, call: Callable[[], T], timeout: float, fail
     and only for code that lets other threads run.
     """
     watch = Watch(f"{name}: {what}", timeout)
+    try:
+        return watched(watch, name, what, call, failed)
+    finally:
+        if not Watch.running:
+            signals.hold(f"{name}, {what}")
+
+
+def watched(watch: Watch, name: str, what: str, call: Callable[[], T], failed: str) -> T:
+    """The same, with a watch of its own."""
     try:
         watch.start()
         try:

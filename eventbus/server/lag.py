@@ -7,6 +7,7 @@ import sys
 import time
 from collections import deque
 
+from ..signals import signals
 from ..supervision import Supervisor
 
 INTERVAL = 0.5
@@ -61,6 +62,7 @@ class Lag:
         self._timer = loop.call_later(self.interval, self._measure, loop)
         try:
             self._note(time.monotonic())
+            signals.hold()
         except BaseException as error:
             self._supervisor.note("the measuring of lag", error)
 
