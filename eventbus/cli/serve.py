@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 from pathlib import Path
 
 from ..config import BUILT_IN, find_config_or_default
@@ -43,6 +44,7 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
     path = find_config_or_default(arguments.config, os.environ, Path.cwd())
     taken: list[str] = []
     signals.tell = taken.append  # nobody has said yet how and where the log is written
+    began = time.time()
     with signals.interrupting():
         config, made, findings = read(path)
     if findings:
@@ -67,5 +69,5 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
     warn(made)
     host = arguments.host or config.server.host
     port = config.server.port if arguments.port is None else arguments.port
-    run(bus, host, port, Reloader(bus, path, config, made), watch=arguments.reload)
+    run(bus, host, port, Reloader(bus, path, config, made, began), watch=arguments.reload)
     return 1 if bus.shutdown.was_cut else 0

@@ -30,11 +30,13 @@ logger = logging.getLogger("eventbus")
 class Reloader:
     """Builds and checks a changed configuration, and swaps it in only when it is whole."""
 
-    def __init__(self, bus: EventBus, path: Path, config: Config, made: Plan) -> None:
+    def __init__(self, bus: EventBus, path: Path, config: Config, made: Plan, began: float) -> None:
         self.bus = bus
         self.path = path.absolute()
         self.config = config
         self.made = made
+        self.began = began
+        """When the first reading of the configuration began, in seconds since the epoch."""
         self._turn = asyncio.Lock()
         self._variables: Variables = {}
         self._trial: Trial | None = None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import stat
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ Stamp = tuple[int, int, int, int]
 async def watch_files(reloader: Reloader, request: Callable[[str], Awaitable[None]]) -> None:
     """Ask for a reload when something that it reads has changed."""
     seen = await asyncio.to_thread(stamps, reloader)
-    if await asyncio.to_thread(reloader.is_outdated):
-        # Something was saved after it was read and before the first look.
+    # Something may have been saved after it was read and before the first look.
+    if await asyncio.to_thread(reloader.is_outdated) or await asyncio.to_thread(newer, seen, reloader.began):
         await request("a file changed")
     while True:
         await asyncio.sleep(INTERVAL)
@@ -50,6 +51,16 @@ def stamps(reloader: Reloader) -> dict[str, Stamp]:
         if stat.S_ISREG(status.st_mode):
             found[path] = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
     return found
+
+
+def newer(files: Iterable[str], since: float) -> bool:
+    """Whether one of the files was written or put there after that time, in seconds since the epoch."""
+    ours = written_here()
+    for path in files:
+        with contextlib.suppress(OSError):
+            if os.stat(path).st_ctime >= since and path not in ours:
+                return True
+    return False
 
 
 def named_files(config: Config) -> Iterator[str]:

@@ -106,3 +106,34 @@ def test_what_the_server_itself_writes_can_be_told(tmp_path: Path) -> None:
         written = written_here()
     assert {str(tmp_path / "log"), str(tmp_path / "db")} <= written
     assert str(tmp_path / "read") not in written
+
+
+async def test_what_is_written_between_the_reading_and_the_first_look_is_noticed(project: Project) -> None:
+    project.plugin(
+        "named",
+        """
+class Options(msgspec.Struct):
+    rules: str
+
+@hookimpl
+def eventbus_options():
+    return Options
+
+@hookimpl
+def eventbus_message(options):
+    text = Path(options.rules).read_text()
+    if text == "one":
+        Path(options.rules).write_text("two")
+    async def answer(ctx, call_next):
+        ctx.connection.send(text)
+        return await call_next(ctx)
+    return answer
+""",
+    )
+    project.write("rules.txt", "one")
+    project.config(CONFIG.replace("app:answer", "named") + '[plugins.named]\nrules = "rules.txt"\n')
+    server = project.serve("--reload")
+    await noticed(server, 1)
+    async with connected(server) as ws:
+        assert await ask(ws) == "two"
+    assert server.stop() == 0
