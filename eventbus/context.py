@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
+from .cookies import cookies
 from .documents import CollectionRef
 from .errors import check_refusal
 from .events import ConnectionState, EventType
@@ -36,7 +37,7 @@ class Handshake:
     """What the HTTP request of a connection said; one object, shared by all of its events."""
 
     __slots__ = (
-        "cookies",
+        "_cookies",
         "headers",
         "nesting",
         "path",
@@ -53,22 +54,29 @@ class Handshake:
         path: str,
         query: MultiMapping[str],
         headers: CIMultiDictProxy[str],
-        cookies: MultiMapping[str],
         remote: str | None,
         scheme: str = "http",
         subprotocols: tuple[str, ...] = (),
         trace: str | None = None,
+        cookies: MultiMapping[str] | None = None,
     ) -> None:
         self.path = path
         self.query = query
         self.headers = headers
-        self.cookies = cookies
+        self._cookies = cookies
         self.remote = remote
         self.scheme = scheme
         self.subprotocols = subprotocols
         self.trace = trace
         self.nesting: Nesting | None = None
         """The socket's limit on nested JSON."""
+
+    @property
+    def cookies(self) -> MultiMapping[str]:
+        """The cookies, parsed when they are asked for first: most connections never need them."""
+        if self._cookies is None:
+            self._cookies = cookies(self.headers)
+        return self._cookies
 
 
 class Request(msgspec.Struct, eq=False):

@@ -114,6 +114,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Bytes of the request line and of each header of a request."""
     max_headers: Annotated[int, Meta(ge=16, le=10_000)] = 128
     """Headers of a request."""
+    max_head_size: Annotated[int, Meta(ge=256, le=16 * 1024 * 1024)] = 65536
+    """Bytes of the request line and all headers together; never less than `max_header_size`."""
     import_timeout: Annotated[float, Meta(ge=0.01, le=MAX_SECONDS)] = 10.0
     """Seconds that the import of one plugin may take."""
     start_timeout: Deadline = 60.0

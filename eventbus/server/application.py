@@ -45,6 +45,13 @@ class Listening:
     """Bytes of the request line and of each header."""
     max_headers: int = 128
     """Headers of a request."""
+    max_head_size: int = 65536
+    """Bytes of the request line and all headers together."""
+
+    @property
+    def head_size(self) -> int:
+        """Bytes that a head may have: one header may be as large as it may."""
+        return max(self.max_head_size, self.max_header_size)
 
 
 class EventBus(CoreBus):

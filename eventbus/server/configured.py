@@ -101,6 +101,7 @@ def configured(config: Config, made: Plan, warnings: list[Finding] | None = None
         reuse_port=config.server.reuse_port,
         max_header_size=config.server.max_header_size,
         max_headers=config.server.max_headers,
+        max_head_size=config.server.max_head_size,
     )
     bus.journaling = config.server.journal
     bus.node_name = config.server.node

@@ -33,11 +33,40 @@ HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]
 """What a Host field may say (RFC 9110 section 7.2, RFC 3986 section 3.2.2)."""
 
 
+MOST = 100
+"""Elements of a list; parameters of an extension and escaped characters count too."""
+
+MOST_COOKIES = 500
+"""Browsers keep fewer than 200 for a site, and RFC 6265 section 6.1 asks for 50."""
+
+LISTS = (
+    ("Upgrade", ",", MOST),
+    ("Connection", ",", MOST),
+    ("Sec-WebSocket-Protocol", ",", MOST),
+    ("Sec-WebSocket-Extensions", ",;\\", MOST),
+    ("Cookie", ";", MOST_COOKIES),
+)
+"""The lists that are read of a handshake, what divides their elements, and how many there may be."""
+
+
+def crowded(headers: MultiMapping[str]) -> str | None:
+    """The name of a list with too many elements, None if each is short enough."""
+    for name, separators, most in LISTS:
+        lines = headers.getall(name, ())
+        # Nearly always it has fewer characters than it may have elements.
+        if sum(map(len, lines)) < most - len(lines):
+            continue
+        if sum(line.count(each) for line in lines for each in separators) + len(lines) > most:
+            return name
+    return None
+
+
 def elements(headers: MultiMapping[str], name: str) -> list[str]:
     """The elements of a list of tokens, from all its lines, in order."""
     if name not in headers:
         return []
-    found = (part.strip(" \t") for line in headers.getall(name) for part in line.split(","))
+    # Several lines are one list; more than may be are not looked at.
+    found = (part.strip(" \t") for part in ",".join(headers.getall(name)).split(",", MOST)[:MOST])
     return [part for part in found if part]
 
 

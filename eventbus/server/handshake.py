@@ -13,8 +13,7 @@ from multidict import MultiDict, MultiDictProxy, MultiMapping
 
 from ..context import Handshake
 from ..deflate import Compression, Deflate, negotiate
-from .cookies import cookies
-from .fields import HOST, elements, extensions, is_token, says
+from .fields import HOST, crowded, elements, extensions, is_token, says
 from .trace import trace_of
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -40,6 +39,8 @@ class Problem(NamedTuple):
 def problem_with(request: web.Request) -> Problem | None:
     """What is wrong with a request as a WebSocket handshake (section 4.2.1), or None."""
     headers = request.headers
+    if name := crowded(headers):
+        return Problem(431, f"the header {name} has too many elements")
     if not says(headers, "Upgrade", "websocket"):
         needed = {"Upgrade": "websocket", "Connection": "Upgrade"}
         return Problem(426, "this is a WebSocket endpoint", needed)
@@ -97,7 +98,6 @@ def handshake_of(request: web.Request) -> Handshake:
         # aiohttp would keep what it parses for as long as the request; most have neither.
         query=request.query if request.query_string else NO_QUERY,
         headers=headers,
-        cookies=cookies(headers),
         remote=request.remote,
         scheme=request.scheme,
         subprotocols=tuple(elements(headers, "Sec-WebSocket-Protocol")),

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
-from aiohttp import StreamReader, hdrs, web
-from aiohttp.http import HttpProcessingError, RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
-from .fields import says
+from .heads import Heads, Refused
 from .http_end import close_idle, end_connections
 
 if TYPE_CHECKING:
@@ -34,11 +32,6 @@ TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: clo
 UNFINISHED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 """For a client that ends its side of the connection in the middle of a request (RFC 9112 section 8)."""
 
-EMPTY_LINE = b"\r\n\r\n"
-
-END_OF_HEAD = re.compile(rb"[^\r\n]\r\n\r\n")
-"""Not for empty lines in front of a request, of which there may be any number (RFC 9112 section 2.2)."""
-
 MISTAKES = (HttpProcessingError, web.RequestPayloadError)
 """What aiohttp raises for mistakes of a client."""
 
@@ -52,7 +45,7 @@ SWEEP = 1.0
 """Seconds between two looks at who is slow."""
 
 
-class RequestHandler(web.RequestHandler):
+class RequestHandler(Heads):
     """Reads the requests of one TCP connection."""
 
     __slots__ = (
@@ -61,36 +54,22 @@ class RequestHandler(web.RequestHandler):
         "_bus",
         "_counted",
         "_ended",
-        "_head_begun",
         "_http",
-        "_last",
         "_link",
         "_owing",
-        "_payload",
         "_progress",
-        "_received",
         "_slow",
-        "_unanswered",
         "arriving",
     )
 
     def __init__(self, bus: EventBus, server: HttpServer, address: str | None, **options: Any) -> None:
-        super().__init__(server, **options)
+        super().__init__(server, bus.listening.head_size, **options)
         self._bus = bus
         self._http = server
         self._address = address
         self._accepted = self._loop.time()
         self._link: asyncio.Transport | None = None
         """The transport, also while aiohttp is done with it and it still has something to send."""
-        self._head_begun = False
-        """Whether a part of a request has come that is not whole yet."""
-        self._received = 0
-        self._last = b""
-        """The last bytes that came, as the end of a head may be divided between two packets."""
-        self._payload: StreamReader = EMPTY_PAYLOAD
-        """The body of the request that came last."""
-        self._unanswered = 0
-        """Requests that have come and have no answer yet."""
         self._ended = False
         """The client has said that it will send no more."""
         self._progress = (0, 0)
@@ -102,6 +81,9 @@ class RequestHandler(web.RequestHandler):
         bus.gate.arrive_http(address)
         server.waiting[self] = self._accepted
         server.present.add(self)
+
+    def heard(self) -> None:
+        self._http.waiting.pop(self, None)
 
     def depart(self) -> None:
         """It counts no longer: the connection has ended, or is to be that of a socket."""
@@ -129,47 +111,6 @@ class RequestHandler(web.RequestHandler):
         self._link = None
         self.depart()
         super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        self._received += len(data)
-        # Nearly always it is one head, whole and alone, which needs no second look.
-        if self._last or -1 < data.find(EMPTY_LINE) < len(data) - 4:
-            # Head by head: what is behind that of a handshake are frames. Once enough requests wait, aiohttp
-            # keeps the rest as it is, and going on would copy all of it for each head.
-            while not self._buffer_paused and self._between and (cut := self._end_of_head(data)) < len(data):
-                if not self._feed(data[:cut]):
-                    return
-                data = data[cut:]
-        self._feed(data)
-
-    @property
-    def _between(self) -> bool:
-        """Whether what comes next belongs to a head."""
-        return not self._upgraded and self._payload.is_eof()
-
-    def _end_of_head(self, data: bytes) -> int:
-        """How many bytes of the data belong to a head that ends in it; all of them if none does."""
-        found = END_OF_HEAD.search(self._last + data)
-        return len(data) if found is None else max(found.end() - len(self._last), 0)
-
-    def _feed(self, data: bytes) -> bool:
-        """Give data to aiohttp. False says that no more of it is wanted."""
-        before = self._request_count
-        super().data_received(data)
-        if self._request_count == before:
-            self._head_begun = self._head_begun or bool(data)
-            self._last = (self._last + data)[-4:]
-            return True
-        self._head_begun, self._last = False, b""
-        self._unanswered += self._request_count - before
-        self._http.waiting.pop(self, None)
-        message, self._payload = self._messages[-1]
-        if not isinstance(message, RawRequestMessage):
-            return False
-        # aiohttp knows the one spelling of it. Frames that follow another one would be read as a request.
-        if message.upgrade and not self._upgraded and self._payload.is_eof():
-            self._upgraded = says(message.headers, hdrs.UPGRADE, "websocket")
-        return True
 
     @property
     def half_closed(self) -> bool:
@@ -251,10 +192,11 @@ class RequestHandler(web.RequestHandler):
         """The answer to a request that could not be handled. A mistake of the client takes one line."""
         if not isinstance(exc, MISTAKES):
             return super().handle_error(request, status, exc, message)
-        self._refused("bad_request", status, f"no HTTP request: {type(exc).__name__}")
+        said = exc.message if isinstance(exc, Refused) else f"no HTTP request: {type(exc).__name__}"
+        self._refused("bad_request", status, said)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
-        response = web.Response(status=status, text=NO_HTTP)
+        response = web.Response(status=status, text=f"{said}\n" if isinstance(exc, Refused) else NO_HTTP)
         response.force_close()
         return response
 

@@ -179,6 +179,7 @@ def restart_needed(old: Config, new: Config) -> list[Finding]:
         "handshake_timeout",
         "max_header_size",
         "max_headers",
+        "max_head_size",
         "node",
         "journal",
         "backlog",

@@ -52,6 +52,7 @@ SHORT = {
 TIGHT = {
     "max_header_size",
     "max_headers",
+    "max_head_size",
     "max_bytes",
     "max_message_size",
     "max_outbox",

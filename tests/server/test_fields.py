@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
+from eventbus.cookies import cookies
 from eventbus.paths import canonical
-from eventbus.server.cookies import cookies
 from eventbus.server.fields import elements, extensions, says
 
 
