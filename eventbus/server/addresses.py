@@ -21,6 +21,22 @@ EVERYWHERE = "::"
 """All addresses of the machine, of IPv6 and of IPv4."""
 
 
+class Stream(socket.socket):
+    """A socket that listens or was accepted, which says what it is in plain numbers.
+
+    Those of the standard library look for the members of enumerations each time. Accepting asks several
+    times, and that costs more than the rest of it.
+    """
+
+    family = socket.SocketType.family  # type: ignore[assignment]
+    type = socket.SocketType.type  # type: ignore[assignment]
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection and the address of its client, as in `socket.socket`."""
+        descriptor, peer = self._accept()  # type: ignore[attr-defined]
+        return Stream(self.family, self.type, self.proto, descriptor), peer
+
+
 async def open_sockets(host: str, port: int, backlog: int, reuse_port: bool) -> list[socket.socket]:
     """Listening sockets, one for each address of the host, all on one port; 0 takes a free one.
 
@@ -78,7 +94,7 @@ async def addresses(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
 
 def listening(family: int, address: tuple[Any, ...], backlog: int, reuse_port: bool) -> socket.socket:
     """A socket that listens on one address. Raises OSError."""
-    made = socket.socket(family, socket.SOCK_STREAM)
+    made = Stream(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix":
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -72,9 +72,9 @@ def elements(headers: MultiMapping[str], name: str) -> list[str]:
 
 def says(headers: MultiMapping[str], name: str, token: str) -> bool:
     """Whether a list has this token; `token` is in small letters."""
-    lines = headers.getall(name, ())
-    # Nearly always it is the one thing that the one line says.
-    if len(lines) == 1 and lines[0].isascii() and lines[0].lower() == token:
+    # Nearly always it is all that the first line says.
+    first = headers.get(name, "")
+    if first.lower() == token and first.isascii():
         return True
     return any(each.isascii() and each.lower() == token for each in elements(headers, name))
 

@@ -19,11 +19,8 @@ from .trace import trace_of
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 """What a server puts behind the client's key before it hashes the two (section 1.3)."""
 
-SINGLE = ("Sec-WebSocket-Version", "Sec-WebSocket-Key", "Host", "Authorization", "Origin")
+SINGLE = ("Authorization", "Host", "Origin", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
 """Fields that may come once. Which of two counts would be up to whoever could add one."""
-
-NO_LINE = ("",)
-"""A field that isn't there is taken for one that says nothing."""
 
 NO_QUERY: MultiDictProxy[str] = MultiDictProxy(MultiDict())
 
@@ -51,17 +48,16 @@ def problem_with(request: web.Request) -> Problem | None:
         )
     if not says(headers, "Connection", "upgrade"):
         return Problem(400, "the Connection header does not say Upgrade")
-    single = []
-    for name in SINGLE:
-        lines = headers.getall(name, NO_LINE)
-        if len(lines) > 1:
-            return Problem(400, f"the header {name} comes more than once")
-        single.append(lines[0].strip(" \t"))
-    version, key, host, *_ = single
-    if version != "13":
+    # Nearly always no field comes more than once, so that they needn't be looked at one by one.
+    if len(set(map(str.lower, headers))) < len(headers):
+        for name in SINGLE:
+            if len(headers.getall(name, ())) > 1:
+                return Problem(400, f"the header {name} comes more than once")
+    if headers.get("Sec-WebSocket-Version", "").strip(" \t") != "13":
         return Problem(426, "only WebSocket version 13 is spoken", {"Sec-WebSocket-Version": "13"})
-    if not is_key(key):
+    if not is_key(headers.get("Sec-WebSocket-Key", "").strip(" \t")):
         return Problem(400, "Sec-WebSocket-Key is not 16 bytes in base64")
+    host = headers.get("Host", "").strip(" \t")
     if not HOST.fullmatch(host):
         return Problem(400, "the Host header is malformed")
     if not request.raw_path.startswith("/") and authority(request.raw_path) != host:

@@ -44,11 +44,12 @@ class Inbox(WebSocketDataQueue):
     one, and `aiohttp.EofStream` once nothing more comes.
     """
 
-    __slots__ = ("_wire", "closed")
+    __slots__ = ("_rated", "_wire", "closed")
 
     def __init__(self, wire: SocketWire) -> None:
         super().__init__(wire, LIMIT, loop=wire.loop)  # type: ignore[arg-type]
         self._wire: SocketWire | None = wire
+        self._rated = wire.rate is not None
         self.closed = False
         """Whether messages are of no interest any more, because of a close frame or a fault."""
 
@@ -56,19 +57,18 @@ class Inbox(WebSocketDataQueue):
         """Called by the reader for each message and each control frame."""
         # Item by item: to unpack a named tuple takes an iterator.
         kind = data[0]
-        wire = self._wire
         if kind is TEXT or kind is BINARY:
-            if self.closed or wire is None:
+            if self.closed:
                 return
             # aiohttp hands text over undecoded, so nobody has looked at its UTF-8 yet (RFC 6455 section 8.1).
             if kind is TEXT and not (payload := data[1]).isascii() and not is_utf8(payload):
                 self.refuse(Fault(CloseCode.INVALID_TEXT, "invalid UTF-8"))
-            elif wire.rate is not None and wire.rate.passed(size, wire.loop.time()):
+            elif self._rated and self._too_many(size):
                 self.refuse(too_many())
             else:
                 put(self, data, size)
-        elif wire is not None:
-            wire.control(kind, data[1], data[2])
+        elif self._wire is not None:
+            self._wire.control(kind, data[1], data[2])
 
     def set_exception(self, exc: BaseException, *args: Any) -> None:
         """The client broke the protocol with what came after all that is here; called by the reader, too.
@@ -85,9 +85,12 @@ class Inbox(WebSocketDataQueue):
     def count_fragment(self) -> Fault | None:
         """Called for a short fragment, which costs what a message costs: the fault, if it is one too many."""
         wire = self._wire
-        if wire is None or wire.over or wire.rate is None or not wire.rate.passed(HEADER, wire.loop.time()):
-            return None
-        return too_many()
+        return too_many() if wire is not None and not wire.over and self._too_many(HEADER) else None
+
+    def _too_many(self, size: int) -> bool:
+        """Whether something of so many bytes is more than the client may send."""
+        wire = self._wire
+        return wire is not None and wire.rate is not None and wire.rate.passed(size, wire.loop.time())
 
     @property
     def room(self) -> int:
@@ -110,6 +113,7 @@ class Inbox(WebSocketDataQueue):
 
     def release(self) -> None:
         """Let go of the wire."""
+        self.closed = True
         self._protocol = self._wire = None  # type: ignore[assignment]
 
     def end(self) -> None:

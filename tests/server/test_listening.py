@@ -137,3 +137,18 @@ async def test_what_is_accepted_is_kept_alive(opened: list[socket.socket]) -> No
         accepted, _ = opened[0].accept()
         opened.append(accepted)
         assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_what_is_accepted_is_what_any_other_socket_is(host: str, opened: list[socket.socket]) -> None:
+    opened += await open_sockets(host, 0, 10, False)
+    with socket.create_connection(opened[0].getsockname()[:2]) as client:
+        accepted, peer = opened[0].accept()
+        opened.append(accepted)
+        assert peer == client.getsockname()
+        assert (accepted.family, accepted.type) == (client.family, socket.SOCK_STREAM)
+        assert not accepted.get_inheritable()
+        # No enumeration is searched for them.
+        assert {type(each) for each in (accepted.family, accepted.type)} == {int}
+        client.sendall(b"x")
+        assert accepted.recv(1) == b"x"
