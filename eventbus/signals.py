@@ -81,7 +81,7 @@ class Signals:
         self.last_words: Callable[[str], None] = lambda text: None
         """Says why the process ends, when it is ended with something undone; has to come back soon."""
         self.tell: Callable[[str], object] = logger.warning
-        """Says who has taken a signal."""
+        """Says what imported code has taken from the server, such as a signal."""
         self._heard = self._handle
         """The handler, to be known again: each look at a method is another object."""
         self._finished = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from ..host import TIMEOUT, installed, leave_what_hangs
 from ..server.configured import configured, in_order, read
 from ..server.preflight import preflight
 from .looks import look
+from .process import stdout_kept
 
 
 def check(arguments: argparse.Namespace) -> int:
@@ -28,7 +30,8 @@ def check(arguments: argparse.Namespace) -> int:
     warnings: list[Finding] = []
     try:
         path = find_config(arguments.config, os.environ, Path.cwd())
-        findings, warnings = tried(path)
+        with stdout_kept():
+            findings, warnings = tried(path)
     except ConfigError as error:
         findings = list(error.findings)
     if arguments.json:
@@ -77,7 +80,8 @@ def chains(arguments: argparse.Namespace) -> int:
     """Print the chains that `serve` would run, in their order; raises ConfigError for findings."""
     leave_what_hangs()
     path = find_config_or_default(arguments.config, os.environ, Path.cwd())
-    config, made, findings = read(path)
+    with stdout_kept():
+        config, made, findings = read(path)
     if findings:
         raise ConfigError(findings)
     if arguments.socket is not None and arguments.socket not in config.sockets:
@@ -125,7 +129,8 @@ def schema(arguments: argparse.Namespace) -> int:
     """Print the JSON Schema of the configuration, with the options of every plugin that loads."""
     options: dict[str, OptionsSchema] = {}
     for name, known in installed().items():
-        found = look(known, TIMEOUT)
+        with stdout_kept():
+            found = look(known, TIMEOUT)
         if problem := found.problem or found.schema.missing:
             print(f"eventbus: left out plugin {name!r}: {problem}", file=sys.stderr)
         if not found.problem:
@@ -137,4 +142,9 @@ def schema(arguments: argparse.Namespace) -> int:
 
 def print_json(value: object) -> None:
     """JSON on stdout, indented."""
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    try:
+        text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeError:  # of a path that is no UTF-8, or for a stdout that is not
+        text = json.dumps(msgspec.to_builtins(value), indent=2)
+    print(text)

@@ -9,14 +9,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError, EventBusError
+from .process import end_soon, in_a_line, safe_streams
 
 FAILED = 1
 FINDINGS = 2
 
+READING = ("serve", "check", "chains", "plugins", "schema")
+"""The commands that import plugins and the application."""
+
 
 def run() -> None:
-    """The console script."""
-    sys.exit(main())
+    """The console script. Whatever goes wrong in it is one line on stderr, and it ends."""
+    safe_streams()
+    try:
+        status = in_a_line(main)
+    except SystemExit as error:
+        end_soon(error.code if isinstance(error.code, int) else FAILED)
+        raise
+    if sys.argv[1:2] and sys.argv[1] in READING:
+        # Threads of a plugin's own command may have work to do; what was imported to be read has none.
+        end_soon(status)
+    sys.exit(status)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from ..errors import ConfigError, EventBusError
 from ..hookspecs import Command
 from ..host import leave_what_hangs
 from ..server.configured import read
+from .process import stdout_kept
 
 PASSED = (EventBusError, BrokenPipeError, KeyboardInterrupt, SystemExit)
 """What a command may raise on purpose."""
@@ -27,7 +28,8 @@ def add_plugin_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
     leave_what_hangs()
     try:
         path = find_config(None, os.environ, Path.cwd())
-        _, made, _ = read(path)
+        with stdout_kept():
+            _, made, _ = read(path)
     except ConfigError:
         return
     found, broken = made.commands()

@@ -13,6 +13,7 @@ from ..errors import ConfigError
 from ..host import TIMEOUT, installed
 from .inspection import print_json
 from .looks import Look, clashes, look
+from .process import stdout_kept
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -36,7 +37,8 @@ def plugins(arguments: argparse.Namespace) -> int:
         if arguments.config is not None:
             raise
         note = str(error)
-    rows = list_plugins(config)
+    with stdout_kept():
+        rows = list_plugins(config)
     if arguments.json:
         print_json(rows)
         return 0

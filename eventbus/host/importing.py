@@ -18,7 +18,7 @@ def load_entry_point(plugin: Installed, timeout: float) -> Any:
     """The module or object that the entry point names. Raises PluginBroken; `timeout` in seconds."""
     if plugin.problem:
         raise PluginBroken(plugin.name, plugin.problem)
-    with kept_in_order():
+    with kept_in_order(plugin.name):
         return run_within(plugin.name, "its import", plugin.entry_point.load, timeout)
 
 
@@ -41,7 +41,8 @@ def load_attribute(reference: str, folder: Path, timeout: float) -> Any:
 
     application.failed.clear()
     try:
-        return run_within(reference, "its import", load, timeout)
+        with kept_in_order(reference):
+            return run_within(reference, "its import", load, timeout)
     except PluginBroken as error:
         reasons = [
             problem for entry in application.failed.values() for problem in mistaken(application, entry)

@@ -1,4 +1,4 @@
-"""What a plugin's import may not change for everybody else: the working directory, and where modules are."""
+"""What an import may not change for everybody else: the working directory, and where modules are."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from ..signals import signals
+
 
 @contextmanager
-def kept_in_order() -> Iterator[None]:
-    """Put back what the code within has taken away. What it adds to the import system stays."""
+def kept_in_order(who: str) -> Iterator[None]:
+    """Put back what the code within has taken away. What it adds to the import system stays.
+
+    That `who` has changed the working directory is said, as its own relative paths may count on that.
+    """
     path, entries = sys.path, list(sys.path)
     finders: list[Any] = sys.meta_path
     hooks: list[Any] = sys.path_hooks
     found, hooked = list(finders), list(hooks)
     modules, known = sys.modules, dict(sys.modules)
-    try:
-        folder = os.getcwd()
-    except OSError:
-        folder = ""
+    folder = working_directory()
     try:
         yield
     finally:
@@ -37,4 +39,18 @@ def kept_in_order() -> Iterator[None]:
                 modules[name] = module
         if folder:
             with suppress(OSError):
+                now = working_directory()
                 os.chdir(folder)
+                if now != folder:
+                    signals.tell(
+                        f"{who} changed the working directory to {now or 'one that is gone'} at its import; "
+                        f"it is {folder} again, where relative paths count from"
+                    )
+
+
+def working_directory() -> str:
+    """The working directory; empty where it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""

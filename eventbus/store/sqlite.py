@@ -35,7 +35,8 @@ class SqliteStore:
         """Nothing is opened before `start`. Raises ValueError for less than one reader."""
         if readers < 1:
             raise ValueError(f"a store needs at least one reader, not {readers}")
-        self.path = Path(path)
+        # Wherever the process goes later, it is this file.
+        self.path = Path(path).absolute()
         self._readers = readers
         self._index_after = index_after
         self._lock = asyncio.Lock()
