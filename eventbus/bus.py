@@ -171,7 +171,7 @@ class CoreBus:
         """Start store and broker, enter the lifespans in order. Raises what they raise, everything undone."""
         if self._exit is not None:
             raise EventBusError("the bus is running already")
-        self.flusher.home.loop = asyncio.get_running_loop()
+        self.flusher.home.begin()
         async with AsyncExitStack() as stack:
             await self._started("store", self.store, self.store.start())
             stack.push_async_callback(self._within, STORE, "the store", self.store.stop)
@@ -264,6 +264,7 @@ class CoreBus:
             self.heartbeats.stop()
             if self._sweep is not None:
                 self._sweep.cancel()
+        self.flusher.home.end()
 
     async def drain(self) -> None:
         """Refuse new connections, close the open ones, and wait until every disconnect has run."""

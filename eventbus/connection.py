@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from asyncio import _get_running_loop as running_loop
 from collections.abc import Callable, Collection, Iterator
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from .backlog import Backlog
@@ -82,6 +82,7 @@ class ClientConnection:
         "overdue",
         "reaped",
         "retiring",
+        "settled",
         "since",
         "socket",
         "state",
@@ -109,6 +110,8 @@ class ClientConnection:
         """The task that runs its chains."""
         self.expired = False
         """Its handler hung longer than the grace allows, and was cancelled."""
+        self.settled = False
+        """Its handlers have ended, and so has what the grace is for."""
         self.close_code: int | None = None
         self.close_reason = ""
         self.handling: Context | None = None
@@ -166,7 +169,7 @@ class ClientConnection:
 
     def send(self, data: Data) -> None:
         outbox = self.outbox
-        if running_loop() is not outbox.home.loop:
+        if get_ident() != outbox.home.thread:
             outbox.home.check()
         deflate = outbox.deflate
         if not outbox.push(encode(data) if deflate is None else Message(data).compressed(deflate)):
@@ -293,7 +296,7 @@ class ClientConnection:
 
     def client_left(self) -> None:
         """The client is known to be gone: a handler still at work has the grace to come to its end."""
-        if self._grace is None and self.state is not ConnectionState.CLOSED:
+        if self._grace is None and not self.settled and self.state is not ConnectionState.CLOSED:
             loop = asyncio.get_running_loop()
             self._grace = loop.call_later(self.socket.options.grace, self._expire)
 

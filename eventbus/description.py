@@ -114,7 +114,7 @@ def same(one: object, other: object) -> bool:
     """Whether the values say that they are equal; False where that raises, or is no answer."""
     try:
         return one is other or bool(one == other)
-    except Exception:
+    except BaseException:
         return False
 
 

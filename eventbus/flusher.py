@@ -39,7 +39,7 @@ class Flusher:
         """It has something to write. Once is enough, until it is flushed."""
         if not self._scheduled:
             # First what may raise: said to be scheduled, and not being so, it would never write again.
-            asyncio.get_running_loop().call_soon(self._flush)
+            (self.home.loop or asyncio.get_running_loop()).call_soon(self._flush)
             self._scheduled = True
         self._touched.append(outbox)
 

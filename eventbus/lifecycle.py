@@ -46,7 +46,7 @@ from .errors import (
 from .events import CloseCode, ConnectionState, EventType
 from .hookspecs import Outcome
 from .sockets import BusSocket
-from .supervision import put_away
+from .supervision import put_away, withdraw
 from .write_ahead import arriving
 
 logger = logging.getLogger("eventbus")
@@ -75,6 +75,13 @@ class Overdue(EventBusError):
     """A chain took longer than its socket allows."""
 
 
+class Cancelled(EventBusError):
+    """The task of a chain was cancelled, by a link or whoever else found it, and not by the bus."""
+
+    def __init__(self) -> None:
+        super().__init__("its task was cancelled, and not by the server")
+
+
 async def connect(connection: ClientConnection) -> Refusal | None:
     """Run the connect chain; None says accepted. A refused connection is forgotten when this returns."""
     socket = connection.socket
@@ -89,6 +96,10 @@ async def connect(connection: ClientConnection) -> Refusal | None:
     token = arriving.set(weakref.ref(connection))
     try:
         result = await within(socket, "connect", ctx)
+        if cancellings() and not ours(connection):
+            # Raises what a link left behind that cancelled its task and did not wait for it.
+            await asyncio.sleep(0)
+            await withdraw()
         response = result.response
         if not response.success:
             refusal = refusal_of(response.status, response.reason, response._by)
@@ -100,9 +111,14 @@ async def connect(connection: ClientConnection) -> Refusal | None:
         refusal = Refusal(503, "", "connect_timeout", blamed(error))
     except asyncio.CancelledError as error:
         if really_cancelled():
-            raise
-        log_failure(connection, EventType.CONNECT, error)
-        refusal = Refusal(500, "", "failed", blamed(error))
+            if ours(connection):
+                raise
+            await withdraw()
+            failure: BaseException = Cancelled().with_traceback(TRACEBACK(error))
+        else:
+            failure = error
+        log_failure(connection, EventType.CONNECT, failure)
+        refusal = Refusal(500, "", "failed", blamed(failure))
     except BaseException as error:
         if put_away(error):
             raise
@@ -149,8 +165,10 @@ def message(connection: ClientConnection, data: bytes, is_binary: bool) -> Conte
     return Context(request, connection, socket, socket.bus)
 
 
-def failed(connection: ClientConnection, ctx: Context, error: BaseException) -> None:
-    """A message chain failed: logs it, and does what `on_error` says. Raises it if the task is cancelled.
+def failed(connection: ClientConnection, ctx: Context | None, error: BaseException) -> None:
+    """A message chain failed: logs it, and does what `on_error` says. Raises it if the bus cancels the task.
+
+    Whoever else cancels the task of a connection wants it to end: that closes it in any case.
 
     What is no Exception, such as the panic of an extension, closes the connection in any case: whoever raises
     that doesn't promise that it can go on.
@@ -159,22 +177,28 @@ def failed(connection: ClientConnection, ctx: Context, error: BaseException) -> 
     if put_away(error):
         raise error
     if cancelled and really_cancelled():
-        if not connection.overdue:
+        if not connection.overdue and ours(connection):
             raise error
         task = asyncio.current_task()
         assert task is not None
-        task.uncancel()
-        connection.overdue = False
-        allowed = connection.socket.options.message_timeout
-        overdue = Overdue(f"it took longer than message_timeout, {allowed:g} s, and was cancelled")
-        error = overdue.with_traceback(TRACEBACK(error))
+        if connection.overdue:
+            task.uncancel()
+            connection.overdue = False
+            allowed = connection.socket.options.message_timeout
+            overdue = Overdue(f"it took longer than message_timeout, {allowed:g} s, and was cancelled")
+            error = overdue.with_traceback(TRACEBACK(error))
+        else:
+            while task.cancelling():
+                task.uncancel()
+            error = Cancelled().with_traceback(TRACEBACK(error))
     socket = connection.socket
     if type(error) is ConnectionGone and error.connection_id == connection.id:
         # The client left while its message was handled: no fault of any plugin.
         logger.debug("the client was gone before its answer", extra={"connection": connection.id})
         return
     log_failure(connection, MESSAGE, error)
-    last = socket.options.on_error == "close" or not (cancelled or is_a(error, Exception))
+    last = socket.options.on_error == "close" or type(error) is Cancelled
+    last = last or not (cancelled or is_a(error, Exception))
     if last and connection.sendable:
         connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
 
@@ -186,6 +210,9 @@ async def disconnect(
 
     False says that the store failed the chain, so that it is owed: it is run again, `recovered`, by the bus,
     or by the caller if that is what this was already.
+
+    The chain is run once: what it raises is logged, and so is a cancellation. Only where the bus cancels it,
+    because the process is about to end, it stays in the journal; the next start runs it.
     """
     socket = connection.socket
     connection.state = ConnectionState.CLOSED
@@ -206,9 +233,14 @@ async def disconnect(
             await within(socket, "disconnect", ctx)
         ended = True
     except asyncio.CancelledError as error:
-        log_failure(connection, EventType.DISCONNECT, error)
         if really_cancelled():
-            raise
+            if shutting(connection, recovered):
+                log_failure(connection, EventType.DISCONNECT, error)
+                raise
+            await withdraw()
+            log_failure(connection, EventType.DISCONNECT, Cancelled().with_traceback(TRACEBACK(error)))
+        else:
+            log_failure(connection, EventType.DISCONNECT, error)
         ended = True
     except BaseException as error:
         if put_away(error):
@@ -312,6 +344,20 @@ def really_cancelled() -> bool:
     return cancellings() > 0
 
 
+def ours(connection: ClientConnection) -> bool:
+    """Whether it may be the bus that cancelled the task of the connection's connect and message chains."""
+    return connection.expired or connection.socket.bus.shutdown.cancelling
+
+
+def shutting(connection: ClientConnection, recovered: bool) -> bool:
+    """Whether it may be the bus that cancelled a disconnect chain, as there is no more time for it.
+
+    What is run again is cancelled when the bus stops, as soon as the others have ended.
+    """
+    shutdown = connection.socket.bus.shutdown
+    return shutdown.begun if recovered else shutdown.cancelling
+
+
 def cancellings() -> int:
     """How often this task was cancelled."""
     task = asyncio.current_task()
@@ -332,7 +378,7 @@ def log_failure(connection: ClientConnection, event: EventType, error: BaseExcep
         "plugin": plugin,
     }
     where = f"{event} chain of socket {socket.name} failed in {plugin or 'the chain'}"
-    if type(error) is PluginFailed or type(error) is Overdue or store_failed(error):
+    if type(error) is PluginFailed or type(error) in (Overdue, Cancelled) or store_failed(error):
         logger.error("%s: %s", where, message_of(error), extra=extra)
     else:
         log_error(logger, f"{where}: {describe(error)}", error, extra=extra)

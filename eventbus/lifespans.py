@@ -49,7 +49,7 @@ class Lifespan:
         """Whether a running one can stand in for the other."""
         try:
             return self.plugin == other.plugin and bool(self.options == other.options)
-        except Exception:
+        except BaseException:
             # Options of a class that can't be compared: a new one is entered.
             return False
 

@@ -37,6 +37,8 @@ class Shutdown:
         """The time that everything has to come to its end."""
         self.announced = False
         """Whether others are told that the bus is about to stop; new connections may still be taken."""
+        self.cancelling = False
+        """Whether tasks of connections may have been cancelled, because there is no more time for them."""
         self.delay = 0.0
         """Seconds between that and the end of taking them."""
         self.drain_time = 0.0
@@ -61,7 +63,7 @@ class Shutdown:
 
     def reset(self) -> None:
         """The bus starts: nothing has begun to end."""
-        self.begun = self.announced = False
+        self.begun = self.announced = self.cancelling = False
         self.budget.reset()
 
     async def announce(self) -> None:
@@ -87,6 +89,7 @@ class Shutdown:
                 continue
             at_work = late - self._ending
             if at_work:
+                self.cancelling = True
                 logger.warning("shutdown: %d handlers were still at work and are cancelled", len(at_work))
             for task in at_work:
                 task.cancel()
@@ -187,6 +190,7 @@ class Shutdown:
         """Give the disconnect chains their share of the budget, and cancel those that don't end then."""
         late = await self._until(tasks, CHAINS)
         if late:
+            self.cancelling = True
             logger.error("shutdown: %d disconnect chains did not end and are cancelled", len(late))
             for task in late:
                 task.cancel()

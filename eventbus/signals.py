@@ -208,6 +208,14 @@ class Signals:
         why = f"all has ended but threads or tasks of plugins, for which nobody waits after {seconds:g} s"
         self.end_within(seconds, status, why)
 
+    def bound(self, seconds: float) -> None:
+        """The end has at most so many seconds left, if it is nobody's yet to say how many.
+
+        Nothing where the signals are not heard: the process is somebody else's then.
+        """
+        if self._installed and not self._finished:
+            self.end_within(seconds)
+
     def _end(self, status: int, why: str) -> None:
         try:
             self.last_words(why)

@@ -41,6 +41,10 @@ OTHERS = "(other)"
 """What all further names are counted as."""
 
 
+TIRED = 100
+"""How often a task that is cancelled again and again goes on, in a row."""
+
+
 class Supervisor:
     """Runs and counts the background work of one bus. `note` may be called from any thread."""
 
@@ -120,13 +124,9 @@ class Supervisor:
         try:
             while True:
                 began = time.monotonic()
-                try:
-                    await work()
+                raised = await outcome(name, work)
+                if raised is None:
                     return
-                except BaseException as error:
-                    if put_away(error):
-                        raise
-                    raised = error
                 if task.cancelling():
                     if type(raised) is not asyncio.CancelledError:
                         self.note(name, raised)
@@ -142,6 +142,45 @@ class Supervisor:
                 self._running[name] -= 1
                 if self._running[name] <= 0:
                     del self._running[name]
+
+
+async def outcome(name: str, work: Callable[[], Awaitable[object]]) -> BaseException | None:
+    """What `await work()` raises, or None when it returns.
+
+    It has a task of its own, so that to cancel the current one, from within, is told from a cancellation
+    that was asked for.
+    """
+
+    async def attempt() -> BaseException | None:
+        try:
+            await work()
+        except BaseException as error:
+            if put_away(error):
+                raise
+            # Not raised: asyncio would let what is no Exception out of the loop.
+            return error
+        return None
+
+    task = asyncio.get_running_loop().create_task(attempt(), name=f"eventbus: {name}")
+    try:
+        return await task
+    except asyncio.CancelledError as error:
+        return error
+
+
+async def withdraw() -> None:
+    """Take back that the current task was cancelled, whether it has noticed it yet or not."""
+    task = asyncio.current_task()
+    assert task is not None
+    for _ in range(TIRED):
+        while task.cancelling():
+            task.uncancel()
+        try:
+            # What was not delivered yet comes now.
+            await asyncio.sleep(0)
+            return
+        except asyncio.CancelledError:
+            continue
 
 
 def stopped(error: BaseException) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, TypeAlias
@@ -43,19 +44,33 @@ class Subscription:
             )
         self._queue.put_nowait(data)
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+            self._start()
+
+    def _start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def _run(self) -> None:
         task = asyncio.current_task()
-        # A handler may swallow that it is cancelled.
-        while task is not None and not task.cancelling():
-            data = await self._queue.get()
-            try:
-                await self.handler(data)
-            except BaseException as error:
-                if stopped(error):
-                    raise
-                log_error(logger, f"topic {self.topic.name!r}: a handler raised {describe(error)}", error)
+        try:
+            # Until it is closed; a handler may swallow that it is cancelled.
+            while self._task is task:
+                await self._handle(await self._queue.get())
+        finally:
+            if self._task is task:
+                # Cancelled, by its handler or by whoever found it: what comes next gets another task.
+                logger.error("topic %r: the task of a handler was cancelled", self.topic.name)
+                self._task = None
+                if not self._queue.empty():
+                    with contextlib.suppress(RuntimeError):
+                        self._start()
+
+    async def _handle(self, data: Any) -> None:
+        try:
+            await self.handler(data)
+        except BaseException as error:
+            if stopped(error):
+                raise
+            log_error(logger, f"topic {self.topic.name!r}: a handler raised {describe(error)}", error)
 
     async def close(self) -> None:
         """Take the handler off the topic; one that is running is cancelled."""

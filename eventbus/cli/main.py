@@ -36,26 +36,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. A user's mistake is a line on stderr, never a traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     parser, commands = build_parser()
+    parsing = False
     try:
         if given and not given[0].startswith("-") and given[0] not in commands.choices:
             from .plugin_commands import add_plugin_commands
 
             add_plugin_commands(commands, given[0])
+        parsing = True
         parsed = parser.parse_args(given)
+        parsing = False
         return int(parsed.run(parsed))
-    except ConfigError as error:
-        for finding in error.findings:
-            print(finding, file=sys.stderr)
-        return FINDINGS
+    except SystemExit as error:
+        if parsing:
+            raise  # argparse has said what there is to say
+        return foreign(error)
     except EventBusError as error:
-        print(f"eventbus: {error}", file=sys.stderr)
-        return FAILED
+        return told(error)
     except BrokenPipeError:
         # The reader of a pipe went away, as `head` does; stdout must not be flushed again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except KeyboardInterrupt:
         return 130
+
+
+def told(error: EventBusError) -> int:
+    """Say what is wrong; the exit status."""
+    if isinstance(error, ConfigError):
+        for finding in error.findings:
+            print(finding, file=sys.stderr)
+        return FINDINGS
+    print(f"eventbus: {error}", file=sys.stderr)
+    return FAILED
+
+
+def foreign(error: SystemExit) -> int:
+    """The exit status where some code that was imported or called has ended the command: never success."""
+    import traceback
+
+    places = traceback.extract_tb(error.__traceback__)
+    where = f", at {places[-1].filename}:{places[-1].lineno}" if places else ""
+    print(f"eventbus: the command was ended by a call of sys.exit(){where}", file=sys.stderr)
+    return error.code if isinstance(error.code, int) and error.code else FAILED
 
 
 def build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[argparse.ArgumentParser]]:

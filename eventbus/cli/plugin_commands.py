@@ -9,14 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..config import find_config
-from ..description import describe, is_a, one_line
+from ..description import describe, exact, is_a, one_line
 from ..errors import ConfigError, EventBusError
 from ..hookspecs import Command
 from ..host import leave_what_hangs
 from ..server.configured import read
 from .process import stdout_kept
 
-PASSED = (EventBusError, BrokenPipeError, KeyboardInterrupt, SystemExit)
+PASSED = (EventBusError, BrokenPipeError, KeyboardInterrupt)
 """What a command may raise on purpose."""
 
 
@@ -53,10 +53,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser], command: 
         return
     try:
         command.configure(parser)
-    except Exception as error:
+    except BaseException as error:
+        if is_a(error, KeyboardInterrupt):
+            raise
         raise EventBusError(
             f"the arguments of command {wanted!r} can't be read: {describe(error)}"
         ) from error
+
+
+def status_of(error: SystemExit) -> int:
+    """The exit status that a command asks for, as Python has it: a text is said, and is a failure."""
+    code = error.code
+    if code is None or type(code) in (int, bool):
+        return int(code or 0)
+    print(describe(code) if is_a(code, BaseException) else exact(code) or "", file=sys.stderr)
+    return 1
 
 
 def guarded(command: Command) -> Callable[[argparse.Namespace], int]:
@@ -66,6 +77,8 @@ def guarded(command: Command) -> Callable[[argparse.Namespace], int]:
         try:
             status = command.run(arguments)
         except BaseException as error:
+            if type(error) is SystemExit:
+                return status_of(error)
             if any(is_a(error, kind) for kind in PASSED):
                 raise
             raise EventBusError(f"the command {command.name!r} failed: {describe(error)}") from error

@@ -49,14 +49,11 @@ class Plugin:
 
 
 def looked_at(plugin: str, hook: str, look: Callable[[], T]) -> T:
-    """What `look` finds of a value that a hook returned. Raises PluginBroken for what the value raises."""
-    try:
-        return look()
-    except PluginBroken:
-        raise
-    except Exception as error:
-        message = f"what {hook} returned can't be looked at: {describe(error)}"
-        raise PluginBroken(plugin, message) from error
+    """What `look` finds of a value that a hook returned.
+
+    Raises PluginBroken for whatever the value raises while it is compared, iterated, called or shown.
+    """
+    return run_within(plugin, f"what {hook} returned", look, TIMEOUT, failed="can't be looked at:")
 
 
 class Host:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from ..description import is_a, same
 from ..errors import PluginBroken
 from ..events import EventType
 from ..hookspecs import Placement
-from ..host import Plugin
+from ..host import Plugin, looked_at
 from .planner import Planner, shown
 
 LASTING = frozenset({"identity"})
@@ -48,7 +49,7 @@ def asked(planner: Planner, plugin: Plugin, event: EventType, path: KeyPath, opt
         placement = plugin.call("eventbus_placement", options=options, event=str(event))
         if not is_a(placement, Placement):
             raise PluginBroken(plugin.name, f"eventbus_placement returned {shown(placement)}, no Placement")
-        return checked(plugin.name, placement)
+        return looked_at(plugin.name, "eventbus_placement", partial(checked, plugin.name, placement))
     except PluginBroken as error:
         planner.report(path, f"plugin {plugin.name!r}: {error}")
         return Placement()

@@ -95,7 +95,8 @@ class Planner:
         known = {}
         for name, plugin in self.host.plugins.items():
             try:
-                shape = options_shape(plugin.call("eventbus_options"))
+                look = partial(options_shape, plugin.call(hook := "eventbus_options"))
+                shape = looked_at(name, hook, look)
             except (KeyError, PluginBroken, TypeError):
                 continue
             known[name] = tuple(field.encode_name for field in shape.fields)
@@ -106,8 +107,7 @@ class Planner:
         hook = f"eventbus_{event}"
         try:
             middleware = plugin.call(hook, options=options)
-            problem = middleware_problem(middleware)
-            if problem:
+            if problem := looked_at(plugin.name, hook, partial(middleware_problem, middleware)):
                 raise PluginBroken(plugin.name, f"{hook} returned {problem}")
         except PluginBroken as error:
             self.report(path, f"plugin {plugin.name!r}: {error}")
@@ -154,7 +154,7 @@ def shown(value: object) -> str:
     """A value for a message, or its type where it can't be shown."""
     try:
         return exact(repr(value), 100) or type_name(value)
-    except Exception:
+    except BaseException:
         return type_name(value)
 
 

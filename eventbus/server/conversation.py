@@ -15,7 +15,7 @@ from ..connection import ClientConnection
 from ..context import Context
 from ..description import describe, log_error
 from ..events import CloseCode, ConnectionState
-from ..supervision import put_away
+from ..supervision import put_away, withdraw
 from .inbox import Fault
 from .wire import SocketWire
 
@@ -51,10 +51,12 @@ async def converse(connection: ClientConnection, wire: SocketWire | None) -> Non
     except asyncio.CancelledError as error:
         if connection.expired:
             forgive(connection, "message")
-        else:
-            # Cancelled by the bus at shutdown. The disconnect runs all the same.
+        elif bus.shutdown.cancelling:
+            # The disconnect runs all the same.
             task.uncancel()
             cancelled = error
+        else:
+            lifecycle.failed(connection, None, error)
     except BaseException as error:
         if put_away(error):
             raise
@@ -64,7 +66,12 @@ async def converse(connection: ClientConnection, wire: SocketWire | None) -> Non
             error,
             extra={"connection": connection.id},
         )
+    # From here on the grace is over: what a client does now must not cut short what is left.
+    connection.settled = True
     connection.settle()
+    if task.cancelling() and not bus.shutdown.cancelling:
+        # Of a handler's time, and not noticed yet.
+        await withdraw()
     with bus.shutdown.ending(task):
         await finish(connection, wire)
     if cancelled is not None:
@@ -141,6 +148,12 @@ async def finish(connection: ClientConnection, wire: SocketWire | None) -> None:
             await connection.closed()
             if wire.peer_close is not None:
                 code, reason = wire.peer_close
+    except asyncio.CancelledError:
+        if wire is not None:
+            wire.abort()
+        if connection.socket.bus.shutdown.cancelling:
+            raise
+        await withdraw()
     finally:
         if connection.close_code is not None:
             code, reason = connection.close_code, connection.close_reason

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
+from .containment import answered, check_fresh
 from .heads import Heads, Refused
 from .http_end import close_idle, end_connections
 
@@ -135,6 +136,7 @@ class RequestHandler(Heads):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
+        check_fresh(request, resp)
         result = await super().finish_response(request, resp, start_time)
         self._unanswered -= 1
         if self._ended and not self._unanswered:
@@ -216,7 +218,8 @@ class RequestHandler(Heads):
         """Answer one request; others have their turn before it if more of this client's wait behind it."""
         # From Python 3.12 on aiohttp runs it at once, so that thousands in one packet would be one turn.
         handle = self._handle_later if self._messages else super()._handle_request
-        return handle(request, start_time, request_handler)
+        answer = handle(request, start_time, request_handler)
+        return answered(self._bus, request, answer, lambda it: self.finish_response(request, it, None))
 
     async def _handle_later(
         self, request: web.BaseRequest, start_time: float | None, request_handler: Any

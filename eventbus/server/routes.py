@@ -12,6 +12,8 @@ from aiohttp.abc import AbstractMatchInfo
 from aiohttp.web_routedef import AbstractRouteDef
 from yarl import URL
 
+from ..description import describe
+
 SAMPLES = ("x", "1")
 """What stands for the variable part of a path where it is tried."""
 
@@ -53,8 +55,8 @@ def conflicts(
             added = route.register(app.router)
         except RuntimeError:
             yield Conflict(plugin, f"{named(route)} is another route's already", "take one of them out")
-        except Exception as error:
-            yield Conflict(plugin, f"{named(route)} can't be served: {type(error).__name__}: {error}")
+        except BaseException as error:
+            yield Conflict(plugin, f"{named(route)} can't be served: {describe(error)}")
         else:
             owners |= dict.fromkeys(added, plugin)
     yield from between(app.router, owners)

@@ -17,8 +17,9 @@ from ..signals import Stopped, signals
 from ..supervision import stopped
 from .addresses import place
 from .application import EventBus
-from .ending import Ending, Requests
+from .ending import FAREWELL, Ending, Requests
 from .http import Runner
+from .lasting import run_to_end
 from .port import last_call, listen
 from .reloader import Reloader
 from .systemd import Notifier, notifier
@@ -38,12 +39,17 @@ def run(bus: EventBus, host: str, port: int, reloader: Reloader | None = None, w
 
     A second signal ends it at once; what was cut short is left to the journal, and `bus.shutdown.was_cut`.
     A signal that comes while it starts leaves what was entered. The process ends, by force if nothing else
-    helps, when the grace of the shutdown is over.
+    helps, when the grace of the shutdown is over. What a task of a plugin raises does not end it.
 
     Raises EventBusError with one readable line when it can't start.
     """
-    with signals.borrowed(), asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(serve(bus, host, port, reloader, watch))
+
+    def ended() -> None:
+        bus.shutdown.cancelling = True
+        signals.bound(FAREWELL)
+
+    with signals.borrowed():
+        run_to_end(loop_factory(), serve(bus, host, port, reloader, watch), bus.supervisor.note, ended)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -161,6 +167,9 @@ async def reload_on_request(
             # A module of an application may call sys.exit().
             if stopped(error):
                 raise
+            if signals.name:
+                logger.info("reload (%s) given up: the server stops", why)
+                return
             what = f"reload ({why}) failed, the running configuration stays: {describe(error)}"
             log_error(logger, what, error)
         else:
