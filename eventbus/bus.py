@@ -7,9 +7,10 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
-from .broker import Broker, MemoryBroker, Publication
+from .broker import Broker, CheckedBroker, MemoryBroker, Publication
 from .budget import JOURNAL, LIFESPANS, STORE
 from .channels import Channels
 from .connection import ClientConnection
@@ -60,7 +61,7 @@ class CoreBus:
     """Everything but the server. Sockets are made before start; `start` and `stop` frame its life."""
 
     def __init__(self, *, store: Store | None = None, broker: Broker | None = None) -> None:
-        self.broker: Broker = broker or MemoryBroker()
+        self.broker: Broker = carrier(broker)
         self.sockets: dict[str, BusSocket] = {}
         self.paths: dict[str, BusSocket] = {}
         """The sockets by their paths, as `canonical` writes them."""
@@ -71,6 +72,8 @@ class CoreBus:
         """What was accepted and not delivered."""
         self.supervisor = Supervisor()
         """What works in the background."""
+        if isinstance(self.broker, CheckedBroker):
+            self.broker.complain = partial(self.supervisor.note, "publications from elsewhere", down=False)
         self.flusher = Flusher(OUTBOX_CEILING, self.supervisor)
         self.gate = Gate()
         self.heartbeats = Heartbeats(self.supervisor)
@@ -347,3 +350,10 @@ class CoreBus:
             self._looking = asyncio.get_running_loop().run_in_executor(None, look)
         except BaseException as error:
             self.supervisor.note(SWEEP, error)
+
+
+def carrier(broker: Broker | None) -> Broker:
+    """The broker to use: the one in memory as it is, any other looked at."""
+    if broker is None:
+        return MemoryBroker()
+    return broker if type(broker) in (MemoryBroker, CheckedBroker) else CheckedBroker(broker)

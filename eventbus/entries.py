@@ -114,16 +114,18 @@ def fitting(socket: str, what: str, values: object) -> Iterator[tuple[str, Any]]
         return
     for name, value in list(values.items()):
         text = exact(name, 1000)
-        if text is None or type(name) is not str or not encodable(text):
+        # A name of a class derived from str, such as that of a header, is written as the text that it is.
+        plain = str.__str__(name) if text is not None else ""
+        if text is None or not encodable(plain):
             shown = (
                 f"a {what} whose name is {type_name(name)}" if text is None else f"{what} {printable(text)}"
             )
             complain(socket, shown, shown, Unfit("its name is no str of UTF-8"))
             continue
         try:
-            yield name, copied(value)
+            yield plain, copied(value)
         except BaseException as error:
-            complain(socket, f"{what} {name}", f"{what} {name!r}", error)
+            complain(socket, f"{what} {text}", f"{what} {text!r}", error)
 
 
 def attempt(make: Any) -> object:

@@ -66,14 +66,18 @@ class Supervisor:
         """
         return asyncio.get_running_loop().create_task(self._keep(name, work), name=f"eventbus: {name}")
 
-    def note(self, name: str, error: BaseException, pause: float = 0.0) -> None:
-        """Something of that name raised, and goes on in `pause` seconds: log and count it. Any thread may."""
+    def note(self, name: str, error: BaseException, pause: float = 0.0, *, down: bool = True) -> None:
+        """Something of that name raised, and goes on in `pause` seconds: log and count it. Any thread may.
+
+        With `down` being False it is no reason to be taken for down: somebody else is to blame.
+        """
         now = time.monotonic()
         with self._lock:
             if name not in self.crashes and len(self.crashes) >= NAMES:
                 name = OTHERS
             self.crashes[name] += 1
-            self._well[name] = now + pause + STEADY
+            if down:
+                self._well[name] = now + pause + STEADY
             quiet = now - self._told.get(name, -QUIET) < QUIET
             self._left_out[name] += 1
             if quiet:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from ..broker import Broker, MemoryBroker
+from ..broker import Broker, CheckedBroker, MemoryBroker
 from ..config import Config
 from ..description import type_name
 from ..errors import PluginBroken
@@ -50,7 +50,8 @@ def made_by(plugin: Plugin, kind: str, options: Any) -> Any:
     """The store or broker that the plugin makes. Raises PluginBroken when it lacks what one must have."""
     made = plugin.call(f"eventbus_{kind}", options=options)
     looked_at(plugin.name, f"eventbus_{kind}", partial(hold, plugin, kind, made))
-    return CheckedStore(made, f"store plugin {plugin.name!r}") if kind == "store" else made
+    name = f"{kind} plugin {plugin.name!r}"
+    return CheckedStore(made, name) if kind == "store" else CheckedBroker(made, name)
 
 
 def hold(plugin: Plugin, kind: str, made: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 
 from aiohttp import web
 
@@ -40,6 +40,7 @@ class Health:
         self._result: dict[str, str] = {}
         self._until = 0.0
         self._look: asyncio.Task[dict[str, str]] | None = None
+        self._late: set[asyncio.Task[None]] = set()
 
     async def live(self, request: web.Request) -> web.Response:
         """That this runs is the answer."""
@@ -80,15 +81,22 @@ class Health:
         finally:
             self._look = None
 
-    async def _attempt(self, part: str, probe: Awaitable[None]) -> str:
+    async def _attempt(self, part: str, probe: Coroutine[None, None, None]) -> str:
+        # A task of its own: one that swallows its cancellation is left behind.
+        task = asyncio.get_running_loop().create_task(probe)
         try:
-            async with asyncio.timeout(self.timeout):
-                await probe
-            result, reason = "ok", ""
-        except TimeoutError:
-            result, reason = "timed out", f"no answer within {self.timeout:g} s"
+            await asyncio.wait([task], timeout=self.timeout)
+            if task.done():
+                await task
+                result, reason = "ok", ""
+            else:
+                self._late.add(task)
+                task.add_done_callback(self._forget)
+                task.cancel()
+                result, reason = "timed out", f"no answer within {self.timeout:g} s"
         except BaseException as error:
             if stopped(error):
+                task.cancel()
                 raise
             result, reason = "failed", describe(error)
         if result != self._result.get(part, "ok"):
@@ -96,6 +104,11 @@ class Health:
             say = logger.info if result == "ok" else logger.error
             say("health: the %s is %s%s", part, result, f" ({reason})" if reason else "")
         return result
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._late.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that nobody complains of it
 
     async def _broker(self) -> None:
         """Publish a probe, and wait until the broker has brought it back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
 import os
 import queue
 import sqlite3
@@ -13,14 +14,20 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from ..description import printable
 from ..errors import StoreError
 from .protocol import Change, Condition, Place
-from .sqlite_file import explain, open_file
+from .sqlite_file import body_of, explain, open_file
 from .sqlite_index import columns, delete_document, holds, make_changes, set_document
 from .sqlite_search import search
 from .sqlite_writer import Writer
 
 Result = TypeVar("Result")
+
+logger = logging.getLogger("eventbus.store")
+
+COMPLAINTS = 100
+"""Places of which is said that they hold what can't be read."""
 
 
 class SqliteStore:
@@ -40,6 +47,7 @@ class SqliteStore:
         self._readers = readers
         self._index_after = index_after
         self._lock = asyncio.Lock()
+        self._complained: set[Place] = set()
         self._state = "not started"
         self._stopping = threading.Event()
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
@@ -111,7 +119,7 @@ class SqliteStore:
                 "SELECT body FROM documents WHERE collection = ? AND parent = ? AND child = ? AND key = ?",
                 (*columns(place), key),
             ).fetchone()
-            return None if row is None else bytes(row[0])
+            return None if row is None else body_of(row[0])
 
         return await self._read(read)
 
@@ -122,12 +130,27 @@ class SqliteStore:
 
         def read(connection: sqlite3.Connection) -> list[tuple[str, bytes]]:
             found = search(connection, place, conditions, after, count, self._check)
+            if found.unreadable:
+                self._complain(place, found.unreadable)
             if self._writer and found.looked_at > self._index_after:
                 for path in found.unindexed:
                     self._writer.index(place, path)
             return found.rows
 
         return await self._read(read)
+
+    def _complain(self, place: Place, count: int) -> None:
+        """Say once of each place that there is something in it which nobody can ask for."""
+        if place in self._complained or len(self._complained) >= COMPLAINTS:
+            return
+        self._complained.add(place)
+        parts = (place.collection, place.parent, place.child)
+        logger.warning(
+            "store %s: %d documents of %s are left out: their keys are no text of UTF-8",
+            self.path,
+            count,
+            printable("/".join(filter(None, parts))),
+        )
 
     async def settled(self) -> None:
         """Wait until every index that queries asked for is complete, or was given up. Raises StoreError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from operator import methodcaller
 from pathlib import Path
 
 from ..description import describe, is_a, message_of
@@ -97,7 +98,26 @@ def _connect(path: Path, opened: list[sqlite3.Connection]) -> sqlite3.Connection
     # Each connection is used by one thread at a time, but not always by the one that opened it.
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     opened.append(connection)
+    connection.text_factory = methodcaller("decode", "utf-8", "surrogateescape")
     return connection
+
+
+def readable(key: object) -> bool:
+    """Whether it is a key that eventbus can have written: text of UTF-8. By hand, anything can be written."""
+    if type(key) is not str:
+        return False
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def body_of(value: object) -> bytes:
+    """The document in a column: text is as good as bytes; of any other value its text, which is no object."""
+    if type(value) is bytes:
+        return value
+    return (value if type(value) is str else repr(value)).encode(errors="surrogateescape")
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from .conditions import Kind, lookup
 from .protocol import Change, Place
+from .sqlite_file import body_of, readable
 
 MAX_INDEXES = 32
 """How many fields of one place are indexed: each one makes every write to it dearer."""
@@ -90,7 +91,7 @@ def holds(connection: sqlite3.Connection, given: Change) -> bool:
     row = connection.execute(
         f"SELECT body FROM documents WHERE {_PLACE} AND key = ?", (*columns(given.place), given.key)
     ).fetchone()
-    return (None if row is None else bytes(row[0])) == given.document
+    return (None if row is None else body_of(row[0])) == given.document
 
 
 def pending_fields(connection: sqlite3.Connection) -> list[int]:
@@ -120,9 +121,10 @@ def build_step(connection: sqlite3.Connection, field: int) -> bool:
         f"SELECT key, body FROM documents WHERE {_PLACE} AND key > ? ORDER BY key LIMIT ?",
         (*place, built, BUILD_STEP),
     ).fetchall()
-    for key, body in documents:
-        _set_entry(connection, field, path, key, _decode(body))
     complete = len(documents) < BUILD_STEP
+    documents = [(key, body) for key, body in documents if readable(key)]
+    for key, body in documents:
+        _set_entry(connection, field, path, key, _decode(body_of(body)))
     last = documents[-1][0] if documents else built
     connection.execute("UPDATE fields SET built = ?, ready = ? WHERE id = ?", (last, complete, field))
     return complete

@@ -10,6 +10,7 @@ import msgspec
 
 from .conditions import after_prefix, kind_of, matches
 from .protocol import Condition, Place
+from .sqlite_file import body_of, readable
 from .sqlite_index import columns, entry_value
 
 FEW = 2000
@@ -19,7 +20,8 @@ CHUNK = 200
 """How many documents are read at once where each has to be looked at."""
 
 _PLACE = "collection = :collection AND parent = :parent AND child = :child"
-_ALL = f"SELECT key, body FROM documents WHERE {_PLACE} AND key > :after ORDER BY key LIMIT :count"
+_AFTER = "key > CAST(:after AS TEXT) ORDER BY"
+_ALL = f"SELECT key, body FROM documents WHERE {_PLACE} AND {_AFTER} key LIMIT :count"
 
 _decode = msgspec.json.Decoder().decode
 
@@ -30,6 +32,8 @@ class Found(msgspec.Struct):
     rows: list[tuple[str, bytes]]
     looked_at: int
     unindexed: list[str]
+    unreadable: int = 0
+    """How many documents are left out, because their keys are no text of UTF-8."""
 
 
 def search(
@@ -57,17 +61,22 @@ def search(
     size = CHUNK if rest else count
     while True:
         check()
-        rows = connection.execute(sql, {**values, "after": after, "count": size}).fetchall()
-        # SQLite promises no order for a join, and to have it sort would copy every document.
-        rows.sort(key=itemgetter(0))
-        for key, body in rows:
-            if not rest or meets(body, rest):
-                found.rows.append((key, body))
+        bound = after.encode(errors="surrogateescape")
+        rows = connection.execute(sql, {**values, "after": bound, "count": size}).fetchall()
         found.looked_at += len(rows)
-        if len(rows) < size or len(found.rows) >= count:
+        texts = [(key, body_of(body)) for key, body in rows if readable(key)]
+        found.unreadable += len(rows) - len(texts)
+        # A key that is a BLOB comes behind all text: there is nothing more.
+        ended = len(rows) < size or type(rows[-1][0]) is not str
+        after = "" if ended else rows[-1][0]
+        if indexed:
+            # SQLite promises no order for a join, and to have it sort would copy every document.
+            texts.sort(key=itemgetter(0))
+            after = texts[-1][0] if texts else ""
+        found.rows += [(key, body) for key, body in texts if not rest or meets(body, rest)]
+        if ended or not after or len(found.rows) >= count:
             del found.rows[count:]
             return found
-        after = rows[-1][0]
 
 
 def meets(body: bytes, conditions: list[Condition]) -> bool:
@@ -102,7 +111,7 @@ def _by_index(
     # The inner query sorts keys alone; no document is read that is not part of the result.
     keys = (
         f"SELECT e0.key AS key FROM entries AS e0 {index}{others}"
-        f" WHERE {clauses[0]} AND e0.key > :after ORDER BY e0.key LIMIT :count"
+        f" WHERE {clauses[0]} AND e0.{_AFTER} e0.key LIMIT :count"
     )
     place = " AND ".join(f"d.{name} = :{name}" for name in ("collection", "parent", "child"))
     sql = (

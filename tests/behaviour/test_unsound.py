@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from aiohttp import ClientSession, WSServerHandshakeError
+from multidict import istr
 
 from eventbus import Context, EventBus, Identity, Next, entries
 from eventbus.context import Handshake
@@ -168,6 +169,18 @@ async def test_a_value_that_can_be_written_is(
         assert entry.session == {"value": kept}
 
 
+class Text(str):
+    """A str that can't be shown, encoded or told from any other."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("as asked")
+
+    __repr__ = __str__
+
+    def encode(self, *_: object) -> bytes:
+        raise RuntimeError("as asked")
+
+
 @pytest.mark.usefixtures("ends")
 @pytest.mark.parametrize(
     ("claims", "kept"),
@@ -177,6 +190,7 @@ async def test_a_value_that_can_be_written_is(
         (None, {}),
         (Lying(a=1), {}),
         ({5: 1, "a": 1}, {"a": 1}),
+        ({istr("X-Tenant"): 1, Text("é" * 2000): 2}, {"X-Tenant": 1, "é" * 2000: 2}),
         ({"\ud800": 1, "a": 1}, {"a": 1}),
     ],
 )
