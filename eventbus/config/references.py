@@ -83,6 +83,11 @@ def _members(shape: inspect.Type) -> list[inspect.Type]:
     return [shape]
 
 
+def takes_array(member: inspect.Type) -> bool:
+    """Whether that is a struct that is written as an array, without its keys."""
+    return isinstance(member, inspect.StructType) and member.array_like
+
+
 def _item_types(shape: inspect.Type, count: int) -> list[inspect.Type | None]:
     """The type of each item of an array; None where the type says nothing of it."""
     for member in _members(shape):
@@ -90,6 +95,9 @@ def _item_types(shape: inspect.Type, count: int) -> list[inspect.Type | None]:
             return [*member.item_types[:count], *[None] * (count - len(member.item_types))]
         if isinstance(member, inspect.CollectionType):
             return [member.item_type] * count
+        if isinstance(member, inspect.NamedTupleType) or takes_array(member):
+            types = [field.type for field in member.fields[:count]]  # type: ignore[attr-defined]
+            return [*types, *[None] * (count - len(types))]
     return [None] * count
 
 
@@ -98,6 +106,8 @@ def _value_types(shape: inspect.Type, value: Mapping[str, Any]) -> dict[str, ins
     for member in _members(shape):
         if isinstance(member, inspect.DictType):
             return dict.fromkeys(value, member.value_type)
+        if takes_array(member):
+            continue
         if isinstance(member, inspect.StructType | inspect.DataclassType | inspect.TypedDictType):
             return {field.encode_name: field.type for field in member.fields}
     return None

@@ -7,6 +7,7 @@ store that another process has locked.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import ssl
@@ -90,7 +91,18 @@ def listening(config: Config) -> tuple[list[Finding], list[Finding]]:
         hint = "take a port from 1024 on behind a proxy, or give the process CAP_NET_BIND_SERVICE"
         return [finding("port", f"this user may not listen on port {port}", hint)], []
     hint = 'write one of this machine, or "0.0.0.0" for all of them'
+    if (mapped := ipv4_of(host)) is not None:
+        return [finding("host", f"{quoted(host)} is an IPv4 address in IPv6", f'write "{mapped}"')], []
     return [finding("host", f"{quoted(host)} is no address of this machine", hint)], []
+
+
+def ipv4_of(host: str) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that is meant by an IPv6 address such as `::ffff:127.0.0.1`; else None."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    return address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
 
 
 def bind_error(family: int, address: Any) -> OSError | None:
@@ -101,6 +113,9 @@ def bind_error(family: int, address: Any) -> OSError | None:
             # Another port than the server's own, unless the number is the question: that one may be in use,
             # and nobody who starts just now must find it taken by this.
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                # As asyncio does it, so that "::" and "0.0.0.0" can have the same port.
+                trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             trial.bind((host, port if 0 < port < PRIVILEGED else 0, *rest))
         except OSError as error:
             return None if error.errno == errno.EADDRINUSE else error

@@ -17,7 +17,7 @@ def problem(path: Path) -> str:
 
     What only opening can tell, such as a lock of another process, is not looked at.
     """
-    if str(path) == ":memory:" or str(path).startswith("file:"):
+    if path.name == ":memory:" or path.name.startswith("file:") or str(path).startswith("file:"):
         return "the store is a file, as it outlives the process; name one, in a temporary folder for a trial"
     if not str(path).isprintable():
         return "there is a control character in the path; write a backslash in 'single quotes', or use /"

@@ -58,6 +58,7 @@ def test_the_file_of_another_program(check: Check, tmp_path: Path, script: str, 
     ("host", "why"),
     [
         ("192.0.2.1", '"192.0.2.1" is no address of this machine'),
+        ("::ffff:127.0.0.1", '"::ffff:127.0.0.1" is an IPv4 address in IPv6 (write "127.0.0.1")'),
         ("no.such.host.invalid", '"no.such.host.invalid" is no host that can be found'),
         ("http://localhost", "is no host that can be found"),
         ("127.0.0.1:8000", "is no host that can be found"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 import pytest
@@ -26,6 +26,18 @@ class Inner(msgspec.Struct, forbid_unknown_fields=True):
     count: int = 0
 
 
+class Login(NamedTuple):
+    user: str
+    password: str = ""
+    tries: int = 0
+
+
+class Pair(msgspec.Struct, array_like=True):
+    name: str
+    password: str = ""
+    inner: Inner | None = None
+
+
 class Options(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     text: str = ""
     level: Literal["low", "high"] = "low"
@@ -37,6 +49,9 @@ class Options(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     inner: Inner | None = None
     long: Annotated[str, msgspec.Meta(min_length=30)] = "x" * 30
     number: int = 0
+    login: Login | None = None
+    pair: Pair | None = None
+    logins: dict[str, list[Login]] = {}
 
 
 def convert(document: Document, **environ: str) -> tuple[Any, list[str]]:
@@ -55,6 +70,11 @@ def convert(document: Document, **environ: str) -> tuple[Any, list[str]]:
         ("either = { env = 'A' }", {"either": "high"}),
         ("either = [{ env = 'A' }]", {"either": ("high",)}),
         ("table = { x = { env = 'A' } }", {"table": {"x": "high"}}),
+        ("login = ['me', { env = 'A' }]", {"login": Login("me", "high")}),
+        ("login = [{ env = 'A' }]", {"login": Login("high")}),
+        ("pair = ['me', { env = 'A' }]", {"pair": Pair("me", "high")}),
+        ("pair = ['me', '', { name = { env = 'A' } }]", {"pair": Pair("me", "", Inner(name="high"))}),
+        ("logins = { x = [['me', { env = 'A' }]] }", {"logins": {"x": [Login("me", "high")]}}),
         ("table = { env = 'A' }", {"table": {"env": "A"}}),
         ("deep = { x = [{ name = { env = 'A' } }] }", {"deep": {"x": [Inner(name="high")]}}),
         ("inner = { name = { env = 'A' } }", {"inner": Inner(name="high")}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 from pathlib import Path
@@ -17,6 +18,7 @@ from eventbus.errors import ConfigError
 from eventbus.host import Host
 from eventbus.plan import plan
 from eventbus.testing import Harness
+from tests.conftest import Project
 from tests.docs.blocks import PAGES, ROOT, block, blocks
 
 PYTHON = [(page, text) for page in PAGES for text in blocks(page, "python")]
@@ -58,6 +60,23 @@ def test_every_example_in_toml_is_toml_with_known_keys(page: Path, text: str, tm
         # An excerpt may leave out chains and files, but misspell nothing.
         unknown = [str(each) for each in error.findings if "unknown" in each.message]
     assert unknown == []
+
+
+WHOLE = [(page, text) for page, text in TOML if re.search(r"^\[sockets\b", text, re.MULTILINE)]
+"""What has sockets is a configuration; what has none is visibly a part of one."""
+
+
+@pytest.mark.parametrize(("page", "text"), WHOLE, ids=names(WHOLE))
+def test_every_configuration_passes_as_it_stands(page: Path, text: str, project: Project) -> None:
+    """With the modules, files and variables that it names, which are the reader's, and nothing else."""
+    for reference in re.findall(r'"([a-z_.]+):[a-z_]+"', text):
+        project.write(f"{reference.replace('.', '/')}.py", "async def handle(ctx, call_next):\n    pass\n")
+    for file in re.findall(r'"(config/[a-z./]+\.json)"', text):
+        project.write(file, "{}")
+    variables = dict.fromkeys(re.findall(r'{ env = "(\w+)" }', text), "x" * 48)
+    project.config(text)
+    done = project.run("check", **variables)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 async def test_the_plugin_with_state_timers_and_session_works(
