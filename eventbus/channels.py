@@ -38,10 +38,10 @@ class Channels:
         plain, exclude, count = message.plain, publication.exclude, 0
         label = (publication.channel, publication.key)
         for connection in self._audiences.recipients(publication.channel):
-            if exclude and connection.id in exclude:
+            if exclude and connection._id in exclude:
                 continue
             try:
-                outbox = connection.outbox
+                outbox = connection._outbox
                 frame = plain if outbox.deflate is None else message.compressed(outbox.deflate)
                 if outbox.push(frame, label):
                     count += 1

@@ -61,52 +61,56 @@ class View(Collection[str]):
 
 
 class ClientConnection:
-    """State and outbox of one connection. The life cycle moves it on; the endpoint gives it its wire."""
+    """State and outbox of one connection. The life cycle moves it on; the endpoint gives it its wire.
+
+    Links hold it: what the bus goes by can be read, and not set. On the way of a message the bus reads the
+    slots behind those names, as a property costs as much as a small function call.
+    """
 
     __slots__ = (
         "__weakref__",
         "_channels",
         "_closer",
         "_grace",
+        "_handshake",
+        "_id",
         "_identity",
+        "_outbox",
         "_session",
+        "_socket",
+        "_state",
+        "_task",
+        "_wire",
         "close_code",
         "close_reason",
         "expired",
         "handling",
-        "handshake",
-        "id",
         "journaled",
         "lost",
-        "outbox",
         "overdue",
         "reaped",
         "retiring",
         "settled",
         "since",
-        "socket",
-        "state",
-        "task",
         "user",
         "watched",
-        "wire",
     )
 
     def __init__(self, socket: BusSocket, handshake: Handshake, lost: Callable[[], bool]) -> None:
-        self.id = secrets.token_urlsafe(16)
-        self.socket = socket
-        self.handshake = handshake
+        self._id = secrets.token_urlsafe(16)
+        self._socket = socket
+        self._handshake = handshake
         self._identity: Identity | None = None
         self.user: str | None = None
         """Whose connection it is counted as."""
-        self.state = ConnectionState.CONNECTING
+        self._state = ConnectionState.CONNECTING
         self.since = time.time()
-        self.outbox = Outbox(self, socket.bus.flusher)
-        self.outbox.keep()
-        self.wire: Wire | None = None
+        self._outbox = Outbox(self, socket.bus.flusher)
+        self._outbox.keep()
+        self._wire: Wire | None = None
         self.lost: Callable[[], bool] | None = lost
         """Whether the client is known to be gone, while the connect chain runs; the wire tells later."""
-        self.task: asyncio.Task[object] | None = None
+        self._task: asyncio.Task[object] | None = None
         """The task that runs its chains."""
         self.expired = False
         """Its handler hung longer than the grace allows, and was cancelled."""
@@ -132,6 +136,36 @@ class ClientConnection:
         self._grace: asyncio.TimerHandle | None = None
 
     @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def socket(self) -> BusSocket:
+        return self._socket
+
+    @property
+    def handshake(self) -> Handshake:
+        return self._handshake
+
+    @property
+    def state(self) -> ConnectionState:
+        return self._state
+
+    @property
+    def outbox(self) -> Outbox:
+        return self._outbox
+
+    @property
+    def wire(self) -> Wire | None:
+        """The way to its client, once the handshake is done."""
+        return self._wire
+
+    @property
+    def task(self) -> asyncio.Task[object] | None:
+        """The task that runs its chains."""
+        return self._task
+
+    @property
     def channels(self) -> Collection[str]:
         return View(self._channels or ())
 
@@ -153,114 +187,114 @@ class ClientConnection:
     @property
     def sendable(self) -> bool:
         """Whether anything can still be sent to it."""
-        return self.state is ConnectionState.OPEN or self.state is ConnectionState.CONNECTING
+        return self._state is ConnectionState.OPEN or self._state is ConnectionState.CONNECTING
 
     @property
     def details(self) -> ConnectionDetails:
         """What is told of it to others."""
         return ConnectionDetails(
-            id=self.id,
-            socket=self.socket.name,
-            state=self.state,
+            id=self._id,
+            socket=self._socket.name,
+            state=self._state,
             channels=tuple(sorted(self.channels)),
-            remote=self.handshake.remote,
+            remote=self._handshake.remote,
             since=self.since,
         )
 
     def send(self, data: Data) -> None:
-        outbox = self.outbox
+        outbox = self._outbox
         if get_ident() != outbox.home.thread:
             outbox.home.check()
         deflate = outbox.deflate
         if not outbox.push(encode(data) if deflate is None else Message(data).compressed(deflate)):
-            raise ConnectionGone(self.id, self.socket.name)
+            raise ConnectionGone(self._id, self._socket.name)
 
     async def drain(self) -> None:
-        self.outbox.home.check()
+        self._outbox.home.check()
         if not self.sendable:
-            raise ConnectionGone(self.id, self.socket.name)
-        if not await self.outbox.drain():
-            raise ConnectionGone(self.id, self.socket.name)
+            raise ConnectionGone(self._id, self._socket.name)
+        if not await self._outbox.drain():
+            raise ConnectionGone(self._id, self._socket.name)
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         check_close(code, reason)
-        self.outbox.home.check()
+        self._outbox.home.check()
         if not self.sendable:
-            raise ConnectionGone(self.id, self.socket.name)
+            raise ConnectionGone(self._id, self._socket.name)
         self.begin_close(code, reason)
 
     async def subscribe(self, channel: str) -> None:
-        self.outbox.home.check()
+        self._outbox.home.check()
         if not self.sendable:
-            raise ConnectionGone(self.id, self.socket.name)
-        self.socket.check_length(channel)
+            raise ConnectionGone(self._id, self._socket.name)
+        self._socket.check_length(channel)
         channel = check_name(channel)
-        most = self.socket.options.max_subscriptions
+        most = self._socket.options.max_subscriptions
         if most and self._channels and len(self._channels) >= most and channel not in self._channels:
-            self.socket.bus.gate.refused["subscriptions"] += 1
-            raise LimitReached(f"a connection of {self.socket.name!r} has {most} subscriptions at most")
-        name = self.socket.channels.subscribe(channel, self)
+            self._socket.bus.gate.refused["subscriptions"] += 1
+            raise LimitReached(f"a connection of {self._socket.name!r} has {most} subscriptions at most")
+        name = self._socket.channels.subscribe(channel, self)
         if self._channels is None:
             self._channels = set()
         self._channels.add(name)
 
     async def unsubscribe(self, channel: str) -> None:
-        self.outbox.home.check()
+        self._outbox.home.check()
         name = exact(channel, MAX_CHANNEL_BYTES + 1)
         if name is None:
             return
-        self.socket.channels.unsubscribe(name, self)
+        self._socket.channels.unsubscribe(name, self)
         if self._channels is not None:
             self._channels.discard(name)
 
     def accept(self, wire: Wire) -> None:
         """The handshake is done: what was sent so far leaves first, and then the close, if there was one."""
-        self.wire = wire
+        self._wire = wire
         self.lost = None
         self.count()
         self.answered()
-        if self.state is ConnectionState.CONNECTING:
-            self.state = ConnectionState.OPEN
-        self.outbox.open(wire)
-        if self.socket.bus.draining and self.sendable:
+        if self._state is ConnectionState.CONNECTING:
+            self._state = ConnectionState.OPEN
+        self._outbox.open(wire)
+        if self._socket.bus.draining and self.sendable:
             self.begin_close(CloseCode.GOING_AWAY, "server shutdown")
-        elif self.state is ConnectionState.CLOSING:
+        elif self._state is ConnectionState.CLOSING:
             self._say_close(wire)
 
     def count(self) -> None:
         """The connect chain has accepted it, and so it counts as its user's."""
         if self.user is None:
             self.user = user_of(self._identity)
-            self.socket.bus.gate.recognize(self.user)
+            self._socket.bus.gate.recognize(self.user)
 
     def answered(self) -> None:
         """Its handshake is answered, or there is nobody left to answer."""
-        bus = self.socket.bus
+        bus = self._socket.bus
         if self in bus.connecting:
             bus.connecting.discard(self)
             bus.gate.settle()
 
     def retire(self, code: int, reason: str) -> None:
         """Close it, but let what it has sent be handled and answered first."""
-        if self.handling is not None and self.wire is not None:
+        if self.handling is not None and self._wire is not None:
             self.retiring = (code, reason)
-            self.wire.take_no_more()
+            self._wire.take_no_more()
         else:
             self.begin_close(code, reason)
 
     def begin_close(self, code: int, reason: str) -> None:
         """Nothing more can be sent; what was sent leaves, and then a close frame."""
-        self.state = ConnectionState.CLOSING
-        self.outbox.shut = True
+        self._state = ConnectionState.CLOSING
+        self._outbox.shut = True
         self.close_code = int(code)
         # For the frame and for the disconnect event: nothing that a class derived from str makes of it.
         self.close_reason = str.__str__(reason)
-        if self.wire is not None:
-            self._say_close(self.wire)
+        if self._wire is not None:
+            self._say_close(self._wire)
 
     def _say_close(self, wire: Wire) -> None:
-        self.outbox.flush()
-        if self.outbox.backlog is None or self.outbox.backlog.is_empty:
+        self._outbox.flush()
+        if self._outbox.backlog is None or self._outbox.backlog.is_empty:
             # What was sent before is with the transport, and leaves before the close frame.
             self._finish_close(wire)
         else:
@@ -269,8 +303,8 @@ class ClientConnection:
     async def _close(self, wire: Wire) -> None:
         """What is queued leaves before the close frame, but a client that doesn't read can't hold it up."""
         try:
-            async with asyncio.timeout(self.socket.close_timeout):
-                await self.outbox.drain()
+            async with asyncio.timeout(self._socket.close_timeout):
+                await self._outbox.drain()
             self._finish_close(wire)
         except TimeoutError:
             wire.abort()
@@ -278,12 +312,12 @@ class ClientConnection:
             wire.abort()
             if put_away(error) or is_a(error, asyncio.CancelledError):
                 raise
-            self.socket.bus.supervisor.note("closing a connection", error)
+            self._socket.bus.supervisor.note("closing a connection", error)
 
     def _finish_close(self, wire: Wire) -> None:
         assert self.close_code is not None
         try:
-            wire.close(self.close_code, self.close_reason, self.socket.close_timeout)
+            wire.close(self.close_code, self.close_reason, self._socket.close_timeout)
         except BaseException:
             # There is no other way left to end it.
             wire.abort()
@@ -296,27 +330,27 @@ class ClientConnection:
 
     def client_left(self) -> None:
         """The client is known to be gone: a handler still at work has the grace to come to its end."""
-        if self._grace is None and not self.settled and self.state is not ConnectionState.CLOSED:
+        if self._grace is None and not self.settled and self._state is not ConnectionState.CLOSED:
             loop = asyncio.get_running_loop()
-            self._grace = loop.call_later(self.socket.options.grace, self._expire)
+            self._grace = loop.call_later(self._socket.options.grace, self._expire)
 
     def _expire(self) -> None:
         self.expired = True
-        if self.task is not None:
-            self.task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     def watch(self, now: float, allowed: float) -> None:
         """Cancel the message chain if it has run for longer than `allowed` seconds."""
         seen, since = self.watched
         if seen is not self.handling:
             self.watched = (self.handling, now)
-            if self.overdue and self.task is not None:
+            if self.overdue and self._task is not None:
                 # The handler swallowed its cancelling and came to an end all the same.
                 self.overdue = False
-                self.task.uncancel()
-        elif seen is not None and now - since >= allowed and not self.overdue and self.task is not None:
+                self._task.uncancel()
+        elif seen is not None and now - since >= allowed and not self.overdue and self._task is not None:
             self.overdue = True
-            self.task.cancel()
+            self._task.cancel()
 
     def settle(self) -> None:
         """No handler is at work any more."""
@@ -325,20 +359,20 @@ class ClientConnection:
             self._grace = None
 
     def backlog(self) -> Backlog:
-        return self.socket.backlog(self.id)
+        return self._socket.backlog(self._id)
 
     def overflow(self, reason: str) -> None:
         """The client doesn't read: close it rather than fill the memory."""
         if self.sendable:
-            self.socket.log_overflow(self, reason)
+            self._socket.log_overflow(self, reason)
             self.begin_close(CloseCode.TRY_AGAIN_LATER, reason)
 
     def end(self) -> None:
         """Leave every channel and forget the outbox; nothing of the connection stays behind."""
-        self.state = ConnectionState.CLOSED
+        self._state = ConnectionState.CLOSED
         for channel in self.channels:
-            self.socket.channels.unsubscribe(channel, self)
+            self._socket.channels.unsubscribe(channel, self)
         self._channels = None
         self.settle()
-        self.outbox.stop()
-        self.wire = None
+        self._outbox.stop()
+        self._wire = None

@@ -160,8 +160,8 @@ def message(connection: ClientConnection, data: bytes, is_binary: bool) -> Conte
 
     Three steps in place of one coroutine, which for each message would be felt.
     """
-    socket = connection.socket
-    request = Request(connection.id, socket.name, MESSAGE, connection.handshake, data, is_binary)
+    socket = connection._socket
+    request = Request(connection._id, socket.name, MESSAGE, connection._handshake, data, is_binary)
     return Context(request, connection, socket, socket.bus)
 
 
@@ -215,7 +215,7 @@ async def disconnect(
     because the process is about to end, it stays in the journal; the next start runs it.
     """
     socket = connection.socket
-    connection.state = ConnectionState.CLOSED
+    connection._state = ConnectionState.CLOSED
     connection.outbox.shut = True
     request = Request(
         connection.id,

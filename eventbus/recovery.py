@@ -200,11 +200,11 @@ class Recovery:
             trace=entry.trace,
         )
         connection = ClientConnection(socket, handshake, lambda: True)
-        connection.id = connection_id
+        connection._id = connection_id
         connection.since = entry.since
         with contextlib.suppress(TypeError, ValueError):
             # It was checked before it was written; by hand, anything may have been written since.
             connection.identity = entry.identity
         connection.session.update(entry.session)
-        connection.state = ConnectionState.CLOSED
+        connection._state = ConnectionState.CLOSED
         return await lifecycle.disconnect(connection, CloseCode.ABNORMAL, recovered=True)

@@ -99,7 +99,7 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
         except zlib.error:
             fail(connection, wire, CloseCode.INVALID_TEXT, "the compressed data is broken")
             return
-        if connection.state is not OPEN:
+        if connection._state is not OPEN:
             return
         ctx = message(connection, received[1], received[0] is BINARY)
         chain = socket.chains.message

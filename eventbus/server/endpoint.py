@@ -43,7 +43,7 @@ async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) ->
     if problem is not None:
         return refuse("handshake", problem.status, problem.said, headers=problem.headers)
     connection = socket.open(handshake_of(request), lambda: transport_lost(request))
-    connection.task = asyncio.current_task()
+    connection._task = asyncio.current_task()
     agreed = agree(request.headers, socket.options.compression)
     extensions, connection.outbox.deflate = agreed or ("", None)
     try:
@@ -81,7 +81,7 @@ async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) ->
     finally:
         connection.answered()
         connection.settle()
-        connection.task = asyncio.get_running_loop().create_task(converse(connection, wire))
+        connection._task = asyncio.get_running_loop().create_task(converse(connection, wire))
     return Switched(status=101)
 
 
