@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ..errors import EventBusError
+from .http import HttpServer, RequestHandler
 
 if TYPE_CHECKING:
     from .application import EventBus
@@ -27,6 +28,50 @@ MAX_PATH = 100
 
 PATIENCE = 1.0
 """Seconds that a server at the other end has, to show that it lives."""
+
+
+MOST = 16
+"""Connections at the same time; one that says nothing makes way for the next."""
+
+
+class AdminHandler(RequestHandler):
+    """Reads the requests of one operator."""
+
+    __slots__ = ()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        if len(self._http.present) > MOST and not self._http.make_room():
+            self.force_close()
+
+
+class AdminServer(HttpServer):
+    """Makes them; they count by themselves, so that operators come in when nobody else does."""
+
+    def handler(self, address: str | None) -> RequestHandler:
+        return AdminHandler(self._bus, self, address, loop=self._loop, **self._options)
+
+    def enter(self, handler: RequestHandler, address: str | None) -> None:
+        self.present.add(handler)
+
+    def leave(self, handler: RequestHandler, address: str | None) -> None:
+        self.waiting.pop(handler, None)
+        self.present.discard(handler)
+
+
+class AdminRunner(web.AppRunner):
+    """Runs the pages of operators."""
+
+    __slots__ = ("_bus",)
+
+    def __init__(self, bus: EventBus, app: web.Application) -> None:
+        super().__init__(app, access_log=None, keepalive_timeout=bus.handshake_timeout, shutdown_timeout=1.0)
+        self._bus = bus
+
+    async def _make_server(self) -> web.Server:
+        server = AdminServer(self._bus, await super()._make_server())
+        self._bus.supervise("slow operators", server.sweep)
+        return server
 
 
 class AdminSocket:
@@ -44,9 +89,7 @@ class AdminSocket:
         try:
             app = web.Application()
             app.router.add_get("/{path:.*}", self._show)
-            self._runner = web.AppRunner(
-                app, access_log=None, keepalive_timeout=self._bus.handshake_timeout, shutdown_timeout=1.0
-            )
+            self._runner = AdminRunner(self._bus, app)
             await self._runner.setup()
             await web.SockSite(self._runner, listening).start()
         except BaseException:
@@ -78,7 +121,7 @@ class AdminSocket:
             raise EventBusError("admin_socket: this system has no unix sockets; use admin_token")
         if len(os.fsencode(path)) > MAX_PATH:
             raise EventBusError(f"admin_socket: the path {path} is longer than {MAX_PATH} bytes")
-        make_way(path)
+        make_way(path, shared=self._bus.listening.reuse_port)
         # Under another name until nobody else can open it, so that it is never there with a wider mode.
         new = path.with_name(f".{os.getpid()}")
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -99,8 +142,11 @@ class AdminSocket:
         return listening
 
 
-def make_way(path: Path) -> None:
-    """Raise EventBusError unless the path may be taken: a server lives there, or it is another file."""
+def make_way(path: Path, shared: bool) -> None:
+    """Raise EventBusError unless the path may be taken: a server lives there, or it is another file.
+
+    Where servers share their port, the next one takes the path as well: the one before is about to end.
+    """
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -109,6 +155,8 @@ def make_way(path: Path) -> None:
         raise EventBusError(f"admin_socket: can't look at {path}: {error.strerror}") from error
     if not stat.S_ISSOCK(found.st_mode):
         raise EventBusError(f"admin_socket: {path} is there already and is no socket; it is left as it is")
+    if shared:
+        return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(PATIENCE)
         try:

@@ -78,10 +78,15 @@ class RequestHandler(Heads):
         """Since when the client owes something, and since when it got no further with that; 0: it doesn't."""
         self.arriving: asyncio.Task[None] | None = None
         """What gives it its transport: TLS may take its time."""
-        self._counted = True
-        bus.gate.arrive_http(address)
+        self._counted = False
+        self.arrive()
         server.waiting[self] = self._accepted
-        server.present.add(self)
+
+    def arrive(self) -> None:
+        """It counts until its file is closed, or it is to be the connection of a socket."""
+        if not self._counted:
+            self._counted = True
+            self._http.enter(self, self._address)
 
     def heard(self) -> None:
         self._http.waiting.pop(self, None)
@@ -90,9 +95,7 @@ class RequestHandler(Heads):
         """It counts no longer: the connection has ended, or is to be that of a socket."""
         if self._counted:
             self._counted = False
-            self._bus.gate.leave_http(self._address)
-            self._http.waiting.pop(self, None)
-            self._http.present.discard(self)
+            self._http.leave(self, self._address)
 
     def late(self) -> bool:
         """Whether the time for its first request is over."""
@@ -139,6 +142,9 @@ class RequestHandler(Heads):
         check_fresh(request, resp)
         result = await super().finish_response(request, resp, start_time)
         self._unanswered -= 1
+        if self._link is not None:
+            # The connection of a handshake that was refused.
+            self.arrive()
         if self._ended and not self._unanswered:
             self.close()
         if self._counted and not self._unanswered:
@@ -155,11 +161,18 @@ class RequestHandler(Heads):
         elif self._owing:
             self._refused("stalled", 0, "it made way for another one, as it was slow")
             self._link.abort()
+        elif self._link.is_closing():
+            # Its client does not end TLS.
+            self._link.abort()
         else:
             if self._request_count == 0 or self._head_begun:
                 self._refused("http", 408, "it made way for another one, as it had sent no request")
                 self._link.write(TIMEOUT)
+            link = self._link
             self.force_close()
+            if link.get_extra_info("sslcontext") is not None:
+                # TLS would keep the file until the client has said goodbye as well.
+                link.abort()
         self.depart()
 
     def look(self, now: float) -> None:
@@ -261,6 +274,17 @@ class HttpServer(web.Server):
     def handler(self, address: str | None) -> RequestHandler:
         """For a connection that was just accepted, counted as one from that address."""
         return RequestHandler(self._bus, self, address, loop=self._loop, **self._options)
+
+    def enter(self, handler: RequestHandler, address: str | None) -> None:
+        """A connection of HTTP begins to count."""
+        self._bus.gate.arrive_http(address)
+        self.present.add(handler)
+
+    def leave(self, handler: RequestHandler, address: str | None) -> None:
+        """It counts no longer."""
+        self._bus.gate.leave_http(address)
+        self.waiting.pop(handler, None)
+        self.present.discard(handler)
 
     def pre_shutdown(self) -> None:
         close_idle(self)

@@ -35,6 +35,9 @@ GROWTH = 1.1
 PAUSE = 0.25
 """Seconds without accepting, when the system has no room for another connection at all."""
 
+TLS_END = 3.0
+"""Seconds that a client has to take the rest of an answer and to end TLS, once its connection is closed."""
+
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 """What `accept` fails with when there is no room; the connection stays in the kernel (accept(2))."""
 
@@ -80,10 +83,10 @@ class Listener:
             os.close(self._spare)
             self._spare = None
 
-    async def settle(self) -> None:
-        """Wait until those that were accepted have their transport, or their time is up."""
+    async def settle(self, seconds: float) -> None:
+        """Wait until those that were accepted have their transport, for so long at most."""
         if self._arriving:
-            await asyncio.wait(self._arriving)
+            await asyncio.wait(self._arriving, timeout=seconds)
 
     def cut(self) -> None:
         """End what has not even come as far as that."""
@@ -117,13 +120,20 @@ class Listener:
         most = gate.max_http
         if (few or (most and gate.http >= most)) and not self._server.make_room():
             return FILES if few else HTTP
+        # A file is free only when the loop comes to close it, and many may make way in one turn.
+        if few and gate.files is not None and connection.fileno() >= gate.ceiling + gate.files.reserve // 2:
+            return FILES
         return None
 
     async def _serve(self, handler: RequestHandler, connection: socket.socket, remote: str | None) -> None:
         """Give the connection to its handler, once it speaks TLS where it has to."""
         tls: dict[str, Any] = {}
         if self._tls is not None:
-            tls = {"ssl": self._tls, "ssl_handshake_timeout": self._bus.handshake_timeout}
+            tls = {
+                "ssl": self._tls,
+                "ssl_handshake_timeout": self._bus.handshake_timeout,
+                "ssl_shutdown_timeout": TLS_END,
+            }
         try:
             await self._loop.connect_accepted_socket(lambda: handler, connection, **tls)
         except asyncio.CancelledError:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("eventbus")
 
+ARRIVING = 1.0
+"""Seconds that they have to speak TLS, at most: the end of the server waits for none that says nothing."""
+
 LAST_CALL = 0.25
 """Seconds that a process which shares its port goes on for the connections it has just taken."""
 
@@ -84,6 +87,6 @@ async def last_call(bus: EventBus, runner: web.AppRunner) -> None:
     for site in list(runner.sites):
         if isinstance(site, Port) and site.listener is not None:
             site.listener.close(take_waiting=True)
-            await site.listener.settle()
+            await site.listener.settle(min(ARRIVING, bus.shutdown.grace / 4))
             await site.stop()
     await asyncio.sleep(LAST_CALL)

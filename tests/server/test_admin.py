@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -131,3 +132,59 @@ def test_one_that_fails_to_start_leaves_no_file(project: Project, path: Path) ->
 def test_without_either_the_log_says_what_to_set(project: Project) -> None:
     project.config(CONFIG.format("admin.sock", "").replace('admin_socket = "admin.sock"\n', ""))
     assert "/statusz is served to nobody: set admin_socket or admin_token" in project.serve().text()
+
+
+async def test_the_next_process_of_a_shared_port_takes_it_over(project: Project, path: Path) -> None:
+    project.config(CONFIG.format("admin.sock", "reuse_port = true"))
+    first = project.serve()
+    second = project.serve("--port", first.url.rpartition(":")[2])
+    assert (await ask(path, "/statusz"))[1]["pid"] == second.process.pid
+    assert first.stop() == 0
+    # The first has removed none but its own.
+    assert (await ask(path, "/statusz"))[1]["pid"] == second.process.pid
+    assert second.stop() == 0
+    assert mode(path) is None
+
+
+def told(path: Path, request: bytes) -> bytes:
+    """All that a connection is told until it ends."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(path))
+        client.sendall(request)
+        answer = b""
+        while more := client.recv(65536):
+            answer += more
+        return answer
+
+
+def test_what_is_no_request_is_shown_to_nobody(project: Project, path: Path) -> None:
+    project.config(CONFIG.format("admin.sock", ""))
+    server = project.serve()
+    answer = told(path, b"GET /SECRET\x00\x01 Authorization: SECRET\r\n\r\n")
+    assert b" 400 " in answer
+    assert b"SECRET" not in answer
+    server.wait_for("refused .* with 400: no HTTP request")
+    assert "SECRET" not in server.text()
+    assert "Traceback" not in server.text()
+
+
+async def test_operators_who_say_nothing_leave_room_for_others(project: Project, path: Path) -> None:
+    project.config(CONFIG.format("admin.sock", ""))
+    project.serve()
+    silent = [await asyncio.open_unix_connection(str(path)) for _ in range(60)]
+    async with asyncio.timeout(10):
+        # All but those that there is room for are closed at once.
+        ended = await asyncio.gather(*(reader.read() for reader, _ in silent[16:]))
+        assert set(ended) == {b""}
+        # And one of those makes way, once it has been silent for a second.
+        while True:
+            try:
+                status, report = await ask(path, "/statusz")
+            except aiohttp.ClientError:
+                await asyncio.sleep(0.1)
+                continue
+            break
+    assert (status, report["http"]) == (200, 0)
+    for _, writer in silent:
+        writer.close()

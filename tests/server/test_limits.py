@@ -240,6 +240,74 @@ async def test_what_is_no_tls_is_counted_as_that(
         assert answer.status == 200
 
 
+class NoGoodbye:
+    """A client that speaks TLS, and does not take part in its end."""
+
+    def __init__(self, port: int, secure: ssl.SSLContext, source: str = "127.0.0.1") -> None:
+        self.plain = socket.create_connection(("127.0.0.1", port), 10, (source, 0))
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = secure.wrap_bio(self.incoming, self.outgoing, server_hostname="127.0.0.1")
+        while True:
+            try:
+                self.tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                self.plain.sendall(self.outgoing.read())
+                self.incoming.write(self.plain.recv(65536))
+        self.plain.sendall(self.outgoing.read())
+
+    def ask(self, request: bytes) -> bytes:
+        """The first part of the answer."""
+        self.tls.write(request)
+        self.plain.sendall(self.outgoing.read())
+        while True:
+            try:
+                return self.tls.read(65536)
+            except ssl.SSLWantReadError:
+                if not (data := self.plain.recv(65536)):
+                    return b""
+                self.incoming.write(data)
+
+    def ended(self) -> bool:
+        """Whether the server has closed the connection; waits for it."""
+        while self.plain.recv(65536):
+            pass
+        return True
+
+
+async def test_a_closed_connection_counts_until_its_file_is_closed(
+    echoing: EventBus, listening: Listen, secure: ssl.SSLContext, until: Until
+) -> None:
+    port = await listening(echoing)
+    bad = handshake("/public", "Sec-WebSocket-Key: x")
+    client = await asyncio.to_thread(NoGoodbye, port, secure)
+    assert b" 400 " in await asyncio.to_thread(client.ask, bad)
+    assert echoing.gate.http == 1
+    assert len(echoing.gate._addresses) == 1
+    # It is not held for ever, though its client does not end TLS.
+    assert await asyncio.to_thread(client.ended)
+    await until(lambda: echoing.gate.http == 0)
+    assert not echoing.gate._addresses
+    client.plain.close()
+
+
+async def test_who_makes_way_gives_its_file_back_at_once(
+    echoing: EventBus, listening: Listen, secure: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventbus.server.http.SETTLED", 0.0)
+    monkeypatch.setattr("eventbus.server.listener.TLS_END", 3600.0)
+    echoing.gate.limits = Limits(http=2)
+    port = await listening(echoing)
+    silent = await asyncio.to_thread(NoGoodbye, port, secure)
+    refused = await asyncio.to_thread(NoGoodbye, port, secure)
+    assert b" 400 " in await asyncio.to_thread(refused.ask, handshake("/public", "Sec-WebSocket-Key: x"))
+    more = [await asyncio.to_thread(NoGoodbye, port, secure) for _ in range(2)]
+    for client in (silent, refused):
+        assert await asyncio.to_thread(client.ended)
+    for client in (silent, refused, *more):
+        client.plain.close()
+
+
 def test_files_are_shared_out() -> None:
     for limit in (20, 64, 256, 1024, 20_000, 1_048_576):
         files = FileLimit(limit, 18)

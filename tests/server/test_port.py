@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
+import ssl
 from collections import Counter
 
 import aiohttp
 import pytest
+import trustme
 
 from tests.conftest import Project
 
@@ -77,6 +80,30 @@ def test_without_it_a_port_is_taken_once(project: Project) -> None:
     done = project.run("serve", "--port", first.url.rpartition(":")[2])
     assert done.returncode == 1
     assert "can't listen on 127.0.0.1:" in done.stderr
+
+
+async def test_who_never_begins_tls_does_not_hold_up_the_end(project: Project) -> None:
+    authority = trustme.CA()
+    pair = authority.issue_cert("127.0.0.1")
+    pair.private_key_pem.write_to_path(str(project.folder / "key.pem"))
+    pair.cert_chain_pems[0].write_to_path(str(project.folder / "cert.pem"))
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    project.write("app.py", APP)
+    tls = '[server.tls]\ncert = "cert.pem"\nkey = "key.pem"\n'
+    patient = "true\nhandshake_timeout = 3600\nshutdown_grace = 8"
+    project.config(CONFIG.format(patient) + tls)
+    server = project.serve()
+    port = int(server.url.rpartition(":")[2])
+    async with (
+        aiohttp.ClientSession(server.url) as session,
+        session.ws_connect("/public", ssl=trusting) as ws,
+    ):
+        with socket.create_connection(("127.0.0.1", port)) as silent:
+            silent.sendall(b"\x16\x03\x01\x02\x00\x01")
+            server.process.send_signal(signal.SIGTERM)
+            assert (await client.receive(timeout=20)).data == 1001
+            assert await asyncio.to_thread(server.process.wait, 20) == 0
 
 
 @pytest.mark.parametrize("change", ["reuse_port = true", "backlog = 5"])
