@@ -97,7 +97,7 @@ async def test_who_never_begins_tls_does_not_hold_up_the_end(project: Project) -
     port = int(server.url.rpartition(":")[2])
     async with (
         aiohttp.ClientSession(server.url) as session,
-        session.ws_connect("/public", ssl=trusting) as ws,
+        session.ws_connect("/public", ssl=trusting) as client,
     ):
         with socket.create_connection(("127.0.0.1", port)) as silent:
             silent.sendall(b"\x16\x03\x01\x02\x00\x01")
