@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -32,6 +33,7 @@ from .shutdown import Shutdown
 from .sockets import BusSocket
 from .store.checked import CheckedStore
 from .store.collection import Collection
+from .store.probe import works
 from .store.protocol import Store
 from .supervision import Supervisor
 from .topics import Topic
@@ -94,7 +96,7 @@ class CoreBus:
         """What this node is called in logs; by default the name of the machine."""
         self.journaling = True
         """Whether connections are written down, so that a crash leaves none without a disconnect."""
-        self.debts = Debts(self.supervisor)
+        self.debts = Debts(self.supervisor, self.store_works)
         self.lifespans = Lifespans(self.shutdown.budget)
         self._store = (
             CheckedStore(store) if store is not None and not isinstance(store, CheckedStore) else store
@@ -169,6 +171,10 @@ class CoreBus:
 
             self._store = CheckedStore(SqliteStore(DEFAULT_STORE))
         return self._store
+
+    async def store_works(self) -> bool:
+        """Whether the store takes a document and gives it back."""
+        return await works(self.store, f"probe-{secrets.token_hex(8)}")
 
     async def start(self) -> None:
         """Start store and broker, enter the lifespans in order. Raises what they raise, everything undone."""

@@ -46,6 +46,7 @@ from .errors import (
 from .events import CloseCode, ConnectionState, EventType
 from .hookspecs import Outcome
 from .sockets import BusSocket
+from .store.validation import Damaged
 from .supervision import put_away, withdraw
 from .write_ahead import arriving
 
@@ -320,7 +321,7 @@ async def run(socket: BusSocket, chain: Chain, ctx: Context) -> Context:
                 )
 
 
-MISUSE = (NotFound, PermissionDenied, InvalidRequest)
+MISUSE = (NotFound, PermissionDenied, InvalidRequest, Damaged)
 """What the store raises though it works: the same would come again."""
 
 

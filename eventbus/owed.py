@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from . import lifecycle
@@ -19,6 +21,9 @@ FIRST_RETRY = 0.5
 
 LAST_RETRY = 5.0
 """The most seconds between two tries."""
+
+TRIES = 20
+"""How often a chain is tried again that the store fails although it works for others."""
 
 AT_ONCE = 50
 """Disconnect chains that run at the same time."""
@@ -35,8 +40,11 @@ class Owed(NamedTuple):
 class Debts:
     """Runs what is owed again. What is left when the process ends, its journal still has."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, works: Callable[[], Awaitable[bool]]) -> None:
+        """`works` finds out whether the store does."""
         self._supervisor = supervisor
+        self._works = works
+        self._tries: Counter[ClientConnection] = Counter()
         self._owed: list[Owed] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -88,13 +96,32 @@ class Debts:
 
     async def _try(self) -> None:
         """Run each once more, while the store works."""
-        count = 1
-        while self._owed:
+        waiting, count = list(self._owed), 1
+        while waiting:
             # One to find out whether the store works again, and then many.
-            some, count = self._owed[:count], AT_ONCE
+            some, waiting, count = waiting[:count], waiting[count:], AT_ONCE
             done = await asyncio.gather(*map(self._attempt, some))
             left = [owed for owed, ended in zip(some, done, strict=True) if not ended]
             # Those that failed come last the next time, so that none of them holds up the others.
             self._owed = self._owed[len(some) :] + left
             if left:
-                return
+                if not await self._works():
+                    return
+                over = [owed for owed in left if self._given_up(owed)]
+                self._owed = [owed for owed in self._owed if owed not in over]
+
+    def _given_up(self, owed: Owed) -> bool:
+        """Count one more try of a chain that fails though the store works; whether that was the last."""
+        connection = owed.connection
+        self._tries[connection] += 1
+        if self._tries[connection] < TRIES:
+            return False
+        del self._tries[connection]
+        logger.error(
+            "the disconnect of connection %r failed in the store %d times, which works: it is given up",
+            connection.id,
+            TRIES,
+        )
+        if connection.journaled:
+            connection.socket.bus.strike(connection)
+        return True

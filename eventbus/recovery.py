@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from .errors import StoreError
 from .events import CloseCode, ConnectionState
 from .journal import BEATS, Journal, connections_of
 from .node import Node, lives
+from .owed import TRIES
 from .standing import NODES, encode
 from .store.protocol import Change
 from .supervision import stopped
@@ -54,6 +56,7 @@ class Recovery:
         self._store = bus.store
         self._journal = journal
         self._beat = 0
+        self._tries: Counter[str] = Counter()
         self._seen: dict[str, tuple[bytes | None, float]] = {}
         """The last beat of each node that can only be judged by it, and when it was first seen."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -63,7 +66,7 @@ class Recovery:
         # It beats on its own: what the dead owe may take longer than the lease.
         steps = {"the beat of this node": self._renew, "recovery": self._look}
         self._tasks = [
-            self._bus.supervisor.start(name, functools.partial(self._again, step))
+            self._bus.supervisor.start(name, functools.partial(self._again, name, step))
             for name, step in steps.items()
         ]
 
@@ -74,12 +77,13 @@ class Recovery:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _again(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _again(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await step()
             except StoreError as error:
                 logger.warning("recovery: %s", message_of(error))
+                self._bus.supervisor.count(name, BEAT)
             await asyncio.sleep(BEAT)
 
     async def _renew(self) -> None:
@@ -153,7 +157,13 @@ class Recovery:
             for start in range(0, len(page), AT_ONCE):
                 some = page[start : start + AT_ONCE]
                 ended = await asyncio.gather(*(self._attempt(key, body) for key, body in some))
-                strikes = [Change(place, key, None) for (key, _), ok in zip(some, ended, strict=True) if ok]
+                failed = [key for (key, _), ok in zip(some, ended, strict=True) if not ok]
+                over = {key for key in failed if self._given_up(key)} if await self._works(failed) else set()
+                strikes = [
+                    Change(place, key, None)
+                    for (key, _), ok in zip(some, ended, strict=True)
+                    if ok or key in over
+                ]
                 if not await self._store.write(strikes, mine):
                     logger.warning("recovery of node %s: another node has taken it over", node_id)
                     return
@@ -165,6 +175,23 @@ class Recovery:
         await self._store.write([Change(NODES, node_id, None), Change(BEATS, node_id, None)], mine)
         self._seen.pop(node_id, None)
         logger.info("recovered node %s: %d connections got their disconnect", node_id, count)
+
+    async def _works(self, failed: list[str]) -> bool:
+        """Whether the store works although it has failed these."""
+        return bool(failed) and await self._bus.store_works()
+
+    def _given_up(self, connection_id: str) -> bool:
+        """Count one more try of a chain that fails though the store works; whether that was the last."""
+        self._tries[connection_id] += 1
+        if self._tries[connection_id] < TRIES:
+            return False
+        del self._tries[connection_id]
+        logger.error(
+            "recovery: the disconnect of connection %r failed in the store %d times: it is given up",
+            connection_id,
+            TRIES,
+        )
+        return True
 
     async def _attempt(self, connection_id: str, body: bytes) -> bool:
         """The same for one of many: what it raises is its own trouble, and it isn't tried again for ever."""

@@ -88,6 +88,12 @@ class Supervisor:
         again = f"; it starts again in {pause:g} s" if pause else ""
         log_error(logger, f"{name} failed{more}: {describe(error)}{again}", error)
 
+    def count(self, name: str, pause: float) -> None:
+        """Something of that name failed, which the log knows, and is down for `pause` seconds at least."""
+        with self._lock:
+            self.crashes[name] += 1
+            self._well[name] = time.monotonic() + pause + STEADY
+
     def guard(self, name: str, function: Callable[P, object]) -> Callable[P, None]:
         """The function, for a timer or a callback: what it raises is noted, and goes no further."""
 

@@ -146,3 +146,32 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
     value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
     return value
+
+
+class Identity:
+    """Which files the store was opened at: what is written after they were deleted or replaced is lost."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.absolute()
+        self._wal = Path(f"{self._path}-wal")
+        self._file, self._log = same_file(self._path), same_file(self._wal)
+
+    def check(self) -> None:
+        """Raise StoreError unless they are still there. It looks at the disk: not for the event loop."""
+        log = same_file(self._wal)
+        if self._log is None:
+            self._log = log
+        if self._file != same_file(self._path) or self._log != log:
+            raise StoreError(
+                f"store {self._path}: the file was deleted or replaced while it was in use, so what is"
+                " written would be lost; put it back, or restart the server"
+            )
+
+
+def same_file(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file, None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

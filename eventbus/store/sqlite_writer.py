@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeAlias
 from ..description import describe, is_a, log_error
 from ..errors import StoreError
 from .protocol import Place
-from .sqlite_file import explain
+from .sqlite_file import Identity, explain
 from .sqlite_index import add_field, build_step, pending_fields
 
 MAX_BATCH = 500
@@ -56,6 +56,7 @@ class Writer:
         self.commits = 0
         self._connection = connection
         self._path = path
+        self._identity = Identity(path)
         self._loop = loop
         self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
         self._builds = pending_fields(connection)
@@ -134,6 +135,8 @@ class Writer:
         outcomes: list[BaseException | None]
         try:
             outcomes = self._transact([write.apply for write in writes])
+        except StoreError as error:
+            outcomes = [error] * len(writes)
         except sqlite3.Error as error:
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             if len(writes) > 1 and not busy:
@@ -148,6 +151,7 @@ class Writer:
         """Run them in one transaction; what each raised is undone and returned. Raises sqlite3.Error."""
         connection = self._connection
         outcomes: list[BaseException | None] = []
+        self._identity.check()
         connection.execute("BEGIN IMMEDIATE")
         try:
             for apply in applies:
@@ -167,6 +171,8 @@ class Writer:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        # It may have gone into a file that nobody will open again.
+        self._identity.check()
         self.commits += 1
         return outcomes
 

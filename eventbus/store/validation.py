@@ -71,14 +71,18 @@ def encode_document(document: object) -> bytes:
         raise InvalidRequest(f"the document can't be written as JSON: {describe(error)}") from error
 
 
+class Damaged(StoreError):
+    """A document that can't be read: the store works, and the next try would find the same."""
+
+
 def decode_document(key: str, body: bytes) -> dict[str, Any]:
-    """The document of that key. Raises StoreError where what is written is none."""
+    """The document of that key. Raises Damaged where what is written is none."""
     try:
         document = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"the document {key!r} can't be read: {describe(error)}") from error
+        raise Damaged(f"the document {key!r} can't be read: {describe(error)}") from error
     if type(document) is not dict:
-        raise StoreError(f"the document {key!r} is no JSON object")
+        raise Damaged(f"the document {key!r} is no JSON object")
     return document
 
 

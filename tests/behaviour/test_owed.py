@@ -11,7 +11,7 @@ import aiohttp
 import eventbus_connections
 import pytest
 
-from eventbus import Context, EventBus, Next, compose
+from eventbus import Context, EventBus, Next, compose, owed
 from eventbus.errors import StoreError
 from eventbus.host import Host
 from eventbus.store import sqlite_file
@@ -138,3 +138,44 @@ async def test_a_chain_that_the_store_fails_for_ever_holds_up_no_other(
     assert sorted(left) == ["a", "b", "c"]
     assert len(bus.debts) == 1
     bus.shutdown.grace = 1
+
+
+async def test_a_chain_that_reads_a_damaged_document_is_not_run_again(
+    bus: EventBus, serve: Serve, until: Until, lock: Lock
+) -> None:
+    runs: list[str] = []
+
+    @bus.socket("public", path="/public").on("disconnect")
+    async def leave(ctx: Context, call_next: Next) -> Context:
+        runs.append(ctx.request.connection_id)
+        await ctx.bus.collection("c").doc("counter").get()
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    lock.connection.execute("INSERT INTO documents VALUES ('c', '', '', 'counter', x'7b22')")
+    await (await session.ws_connect("/public")).close()
+    await until(lambda: runs and lock.count("eventbus.nodes") == 1)
+    assert len(runs) == 1
+    assert not len(bus.debts)
+
+
+async def test_many_that_fail_for_ever_hold_up_no_other_and_are_given_up(
+    bus: EventBus, serve: Serve, until: Until, lock: Lock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owed, "FIRST_RETRY", 0.01)
+    monkeypatch.setattr(owed, "LAST_RETRY", 0.01)
+    left: list[str] = []
+
+    @bus.socket("public", path="/public").on("disconnect")
+    async def leave(ctx: Context, call_next: Next) -> Context:
+        name = ctx.request.query["name"]
+        if name == "hopeless" or not ctx.request.recovered:
+            raise StoreError("as if the disk were full")
+        left.append(name)
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    for name in ["hopeless"] * 5 + ["a"]:
+        await (await session.ws_connect(f"/public?name={name}")).close()
+    await until(lambda: left == ["a"])
+    await until(lambda: not len(bus.debts) and lock.count("eventbus.nodes") == 1)

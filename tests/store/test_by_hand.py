@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from eventbus.errors import StoreError
 from eventbus.store import Condition, Place, SqliteStore
 from eventbus.store.protocol import Change
 
@@ -85,4 +87,30 @@ async def test_a_document_of_another_type_is_read_as_its_text_and_can_be_claimed
     assert (await store.find(PLACE, (), "B", 1)) == [("Z", read)]
     assert await store.write([Change(PLACE, "Z", b"{}")], Change(PLACE, "Z", read))
     assert await store.get(PLACE, "Z") == b"{}"
+    await store.stop()
+
+
+def put_away(file: Path, replaced: bool) -> Path:
+    """Rename a file, and put a copy in its place if that is wanted; where it is now."""
+    away = file.rename(file.with_name("away"))
+    if replaced:
+        file.write_bytes(away.read_bytes())
+    return away
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_deleted_or_replaced_takes_no_more_writes(
+    path: Path, suffix: str, replaced: bool
+) -> None:
+    store = SqliteStore(path)
+    await store.start()
+    await store.set(PLACE, "before", b"{}")
+    file = Path(f"{path}{suffix}")
+    away = put_away(file, replaced)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="deleted or replaced while it was in use"):
+            await store.set(PLACE, "lost", b"{}")
+    os.replace(away, file)
+    await store.set(PLACE, "after", b"{}")
     await store.stop()
