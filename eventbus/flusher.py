@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from .home import Home
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 SLICE = 256
 """Outboxes that are written before other events have their turn: about a millisecond of system calls."""
+
+SECONDS = 0.001
+"""How long they are written at most, but for the first: large or compressed frames take longer."""
 
 
 class Flusher:
@@ -29,35 +33,60 @@ class Flusher:
         self.held = 0
         """Bytes that wait for slow clients, in outboxes and in their transports."""
         self._touched: deque[Outbox] = deque()
+        self._audience: deque[Outbox] = deque()
+        """Those that got something published first: who gets an answer does not wait behind all of them."""
         self._scheduled = False
+        self.late: asyncio.Future[None] | None = None
+        """Set while an audience is larger than one slice: who publishes then waits until it is written to."""
         self._slow: dict[Outbox, int] = {}
         """Which outboxes hold something, each with its class of size."""
         self._classes: dict[int, OrderedDict[Outbox, None]] = {}
         """The same by class: how many bits the number of held bytes has. There are some 40 at most."""
 
-    def touch(self, outbox: Outbox) -> None:
+    def touch(self, outbox: Outbox, published: bool = False) -> None:
         """It has something to write. Once is enough, until it is flushed."""
         if not self._scheduled:
             # First what may raise: said to be scheduled, and not being so, it would never write again.
             (self.home.loop or asyncio.get_running_loop()).call_soon(self._flush)
             self._scheduled = True
-        self._touched.append(outbox)
+        (self._audience if published else self._touched).append(outbox)
+
+    async def caught_up(self) -> None:
+        """Wait until the audiences of earlier publishes have been written to."""
+        while self.late is not None:
+            # Waiting, not awaiting: many may wait, and one of them may be cancelled.
+            await asyncio.wait([self.late])
 
     def _flush(self) -> None:
-        touched = self._touched
-        for _ in range(min(len(touched), SLICE)):
-            outbox = touched.popleft()
+        """Write a slice of those that get answers, and one of those that get what was published."""
+        if self._touched:
+            self._write(self._touched)
+        if self._audience:
+            self._write(self._audience)
+            if self._audience:
+                self.late = self.late or asyncio.get_running_loop().create_future()
+            elif self.late is not None:
+                self.late.set_result(None)
+                self.late = None
+        if self._touched or self._audience:
+            asyncio.get_running_loop().call_soon(self._flush)
+        else:
+            self._scheduled = False
+
+    def _write(self, outboxes: deque[Outbox]) -> None:
+        """Write the first of them."""
+        end = monotonic() + SECONDS
+        for _ in range(min(len(outboxes), SLICE)):
+            outbox = outboxes.popleft()
             try:
-                outbox.flush()
+                outbox.flush_slice()
             except BaseException as error:
                 # What was to be written is gone, so it is closed; the others are written all the same.
                 self._supervisor.note("writing to a connection", error)
                 with contextlib.suppress(BaseException):
                     outbox.give_up("writing failed", "gone")
-        if touched:
-            asyncio.get_running_loop().call_soon(self._flush)
-        else:
-            self._scheduled = False
+            if monotonic() > end:
+                return
 
     def hold(self, outbox: Outbox, more: int) -> None:
         """So many more bytes wait in an outbox whose client doesn't read.

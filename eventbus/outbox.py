@@ -7,6 +7,7 @@ that it has enough, frames wait in a `Backlog` until it takes more.
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from .backlog import Backlog, Label
@@ -16,7 +17,16 @@ if TYPE_CHECKING:
     from .flusher import Flusher
 
 CHUNK = 65536
-"""Bytes that are written at once at most, unless a single frame is longer; asyncio's own high water."""
+"""Bytes that are taken at once from what waits, unless one frame is longer; asyncio's own high water."""
+
+JOINED = 1_048_576
+"""Bytes above which frames don't wait for the flusher when one more comes, so that they are bounded.
+
+Before, they wait: a large frame that many get at once is mostly one object, and is written in slices.
+"""
+
+SECONDS = 0.001
+"""How long what waited for one client may be compressed before others have their turn."""
 
 
 class Wire(Protocol):
@@ -122,11 +132,15 @@ class Outbox:
             return self._wait(frame, label)
         frames = self._frames
         if not frames:
-            self._flusher.touch(self)
+            self._flusher.touch(self, label is not None)
+        elif self._size > JOINED:
+            self.flush_slice()
+            if self.backlog is not None:
+                return self._wait(frame, label)
+            if not frames:
+                self._flusher.touch(self)
         frames.append(frame)
         self._size += len(frame)
-        if self._size > CHUNK:
-            self.flush()
         return True
 
     def _wait(self, frame: bytes, label: Label | None) -> bool:
@@ -159,7 +173,35 @@ class Outbox:
         self.resume()
 
     def flush(self) -> None:
-        """Write what was pushed in this turn of the event loop."""
+        """Write what was pushed, and go on with what waited, if the transport takes it."""
+        self._write_pushed()
+        self._go_on()
+
+    def flush_slice(self) -> None:
+        """The same, but with much to compress only some of it; the flusher comes back to the rest."""
+        deflate = self.deflate
+        if deflate is None or not deflate.takeover or self._size <= CHUNK or self._wire is None:
+            self._write_pushed()
+        else:
+            count = size = 0
+            while size < CHUNK and count < len(self._frames):
+                size += len(self._frames[count])
+                count += 1
+            frames = self._frames[:count]
+            del self._frames[:count]
+            self._size -= size
+            self._wire.write(self._leaving(frames))
+            if self._frames:
+                self._flusher.touch(self)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Write what waited if the transport takes it, and it was only the turn of others."""
+        if self.backlog is not None and not self._paused:
+            self._write_waiting()
+
+    def _write_pushed(self) -> None:
+        """Write what was pushed since the last time."""
         frames = self._frames
         if not frames or self._wire is None:
             return
@@ -189,13 +231,22 @@ class Outbox:
         self._paused = False
         self._flusher.release(self)
         # What was pushed just before the pause goes first.
-        self.flush()
+        self._write_pushed()
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        """Write what waited while the transport takes it, and others don't have to wait too long."""
+        compressing = self.deflate is not None and self.deflate.takeover
+        end = monotonic() + SECONDS if compressing else 0.0
         while self.backlog is not None and self._wire is not None and not self._paused:
             frames = self.backlog.take(CHUNK)
-            if frames:
-                self._wire.write(self._leaving(frames))
-            else:
+            if not frames:
                 self.backlog = None
+                break
+            self._wire.write(self._leaving(frames))
+            if compressing and monotonic() > end and not self._paused:
+                self._flusher.touch(self)
+                return
         if self.backlog is None:
             self._wake()
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import struct
 import time
+import zlib
+from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventbus.backlog import Backlog
-from eventbus.flusher import SLICE, Flusher
-from eventbus.outbox import CHUNK, Outbox
+from eventbus.deflate import TAIL, Compression, Deflate
+from eventbus.flusher import SECONDS, SLICE, Flusher
+from eventbus.frames import encode
+from eventbus.outbox import CHUNK, JOINED, Outbox
 
 
 class NotedWire:
@@ -18,8 +25,13 @@ class NotedWire:
 
     def __init__(self) -> None:
         self.writes: list[bytes] = []
+        self.seconds = 0.0
+        """How long a write takes."""
 
     def write(self, data: bytes) -> None:
+        end = time.perf_counter() + self.seconds
+        while time.perf_counter() < end:
+            pass
         self.writes.append(data)
 
     def waiting(self) -> int:
@@ -37,7 +49,7 @@ class NotedWire:
 
 class Owner:
     def backlog(self) -> Backlog:
-        return Backlog("close", 10 * CHUNK, lambda reason, channels: None)
+        return Backlog("close", 100 * CHUNK, lambda reason, channels: None)
 
     def overflow(self, reason: str) -> None:
         raise AssertionError(reason)
@@ -64,13 +76,102 @@ async def test_frames_of_one_turn_leave_in_one_write() -> None:
 async def test_a_lot_in_one_turn_leaves_at_once_so_that_it_can_be_bounded() -> None:
     outbox, wire = opened(Flusher(1))
     for _ in range(10):
-        outbox.push(b"x" * (CHUNK // 4))
-    assert len(wire.writes) == 2
+        outbox.push(b"x" * (JOINED // 4))
+    assert len(wire.writes) == 1
     await asyncio.sleep(0)
-    assert sum(map(len, wire.writes)) == 10 * (CHUNK // 4)
+    assert sum(map(len, wire.writes)) == 10 * (JOINED // 4)
 
 
-async def test_a_large_audience_is_served_in_slices_that_let_others_have_their_turn() -> None:
+async def test_one_large_frame_for_many_is_written_in_slices_too() -> None:
+    flusher = Flusher(1)
+    audience = [opened(flusher) for _ in range(20)]
+    for _, wire in audience:
+        wire.seconds = SECONDS / 4
+    for outbox, _ in audience:
+        outbox.push(b"x" * 2 * JOINED)
+    served = [sum(bool(wire.writes) for _, wire in audience)]
+    while served[-1] < len(audience):
+        await asyncio.sleep(0)
+        served.append(sum(bool(wire.writes) for _, wire in audience))
+    assert served[0] == 0
+    assert all(after - before <= 5 for before, after in pairwise(served))
+
+
+async def test_an_answer_does_not_wait_behind_a_large_audience() -> None:
+    flusher = Flusher(1)
+    audience = [opened(flusher) for _ in range(10 * SLICE)]
+    for outbox, _ in audience:
+        outbox.push(b"x", ("news", None))
+    outbox, wire = opened(flusher)
+    outbox.push(b"an answer")
+    await asyncio.sleep(0)
+    assert wire.writes
+    assert not all(wire.writes for _, wire in audience)
+    while not all(wire.writes for _, wire in audience):
+        outbox.push(b"and more")
+        await asyncio.sleep(0)
+
+
+async def test_who_publishes_next_waits_until_a_large_audience_is_written_to() -> None:
+    flusher = Flusher(1)
+    await flusher.caught_up()
+    audience = [opened(flusher) for _ in range(3 * SLICE)]
+    for outbox, _ in audience:
+        outbox.push(b"x", ("news", None))
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(flusher.caught_up()) for _ in range(3)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.wait(waiting)
+    assert all(wire.writes for _, wire in audience)
+    assert flusher.late is None
+
+
+async def test_much_that_was_pushed_to_one_is_compressed_in_slices() -> None:
+    flusher = Flusher(1)
+    outbox, wire = opened(flusher)
+    outbox.deflate = Deflate(Compression(context_takeover=True), 15, True)
+    pieces = [encode(random.Random(number).randbytes(1000).hex()) for number in range(400)]
+    assert all(map(outbox.push, pieces))
+    await asyncio.sleep(0)
+    assert len(wire.writes) == 1
+    outbox.flush()
+    inflate = zlib.decompressobj(-15)
+    stream = b"".join(wire.writes)
+    found = []
+    while stream:
+        (size,) = struct.unpack("!H", stream[2:4])
+        found.append(inflate.decompress(stream[4 : 4 + size] + TAIL))
+        stream = stream[4 + size :]
+    assert found == [payload(piece) for piece in pieces]
+
+
+async def test_what_waited_for_one_client_is_compressed_in_slices() -> None:
+    flusher = Flusher(10**9)
+    outbox, wire = opened(flusher)
+    outbox.deflate = Deflate(Compression(level=9, context_takeover=True), 15, True)
+    outbox.pause()
+    pieces = [encode(random.Random(number).randbytes(CHUNK).hex()) for number in range(20)]
+    assert all(map(outbox.push, pieces))
+    outbox.resume()
+    assert 0 < len(wire.writes) < 20
+    outbox.push(encode("the last"))
+    assert await outbox.drain()
+    inflate = zlib.decompressobj(-15)
+    found = [inflate.decompress(payload(data) + TAIL) for data in wire.writes[:-1]]
+    assert found == [payload(piece) for piece in pieces]
+    assert wire.writes[-1] == encode("the last")
+
+
+def payload(frame: bytes) -> bytes:
+    """What a frame without a mask carries."""
+    return frame[{126: 4, 127: 10}.get(frame[1], 2) :]
+
+
+async def test_a_large_audience_is_served_in_slices_that_let_others_have_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("eventbus.flusher.SECONDS", 60)
     flusher = Flusher(1)
     audience = [opened(flusher) for _ in range(3 * SLICE + 1)]
     for outbox, _ in audience:

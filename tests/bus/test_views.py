@@ -77,7 +77,7 @@ class Owner:
 class Turns(Flusher):
     """A flusher whose turns come when the test says so."""
 
-    def touch(self, outbox: Outbox) -> None:
+    def touch(self, outbox: Outbox, published: bool = False) -> None:
         return None
 
 
