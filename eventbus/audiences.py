@@ -24,6 +24,15 @@ BACK_TO_TUPLE = 8
 SPARSE = 512
 """Bytes a member at which a dict is made anew: several times what one needs that has never been larger."""
 
+MANY = 16
+"""Audiences of one channel above which it is kept who is in any of them."""
+
+KEPT = 64
+"""Channels of which that is kept at most."""
+
+KEPT_MEMBERS = 65_536
+"""Members of all these channels together at most, eight bytes each."""
+
 MAX_PATTERN_TOKENS = 32
 """Each token of a pattern can need a node of its own, some 300 bytes; a name of 256 bytes has up to 129."""
 
@@ -127,7 +136,8 @@ class Audiences(Generic[T]):
     """Audiences by name and by pattern. Members are compared and hashed, and otherwise left alone.
 
     Subscribing costs O(tokens), and matching O(1) as long as there are no patterns. With patterns, matching
-    visits those nodes of their trie that the channel fits, each once: never more than there are.
+    visits those nodes of their trie that the channel fits, each once: never more than there are. Who is in
+    the audiences of a channel that many patterns fit is kept until one of them changes.
     """
 
     def __init__(self) -> None:
@@ -135,6 +145,9 @@ class Audiences(Generic[T]):
         self._patterns: dict[str, Audience[T]] = {}
         self._root: Node[T] = Node()
         self._subscriptions = 0
+        self._kept: dict[str, tuple[T, ...]] = {}
+        """The recipients of channels that many patterns fit, until one of their audiences changes."""
+        self._kept_members = 0
 
     @property
     def names(self) -> int:
@@ -170,7 +183,10 @@ class Audiences(Generic[T]):
                 self._plant(audience)
             else:
                 self._names[name] = audience
-        self._subscriptions += audience.add(member)
+        if audience.add(member):
+            self._subscriptions += 1
+            if self._kept:
+                self._changed(name)
         return audience.name
 
     def unsubscribe(self, name: str, member: T) -> None:
@@ -179,6 +195,8 @@ class Audiences(Generic[T]):
         if audience is None or not audience.remove(member):
             return
         self._subscriptions -= 1
+        if self._kept:
+            self._changed(name)
         if not audience.members and self._names.pop(name, None) is None:
             del self._patterns[name]
             self._prune(name)
@@ -212,10 +230,33 @@ class Audiences(Generic[T]):
 
     def recipients(self, channel: str) -> Collection[T]:
         """Everyone in an audience that the channel belongs to, each once. Not a copy, as with `matching`."""
+        kept = self._kept.get(channel)
+        if kept is not None:
+            return kept
         found = self.matching(channel)
         if len(found) == 1:
             return found[0]
-        return dict.fromkeys(chain.from_iterable(found))
+        members = dict.fromkeys(chain.from_iterable(found))
+        if len(found) > MANY:
+            self._keep(channel, tuple(members))
+        return members
+
+    def _keep(self, channel: str, members: tuple[T, ...]) -> None:
+        """Note who is in the many audiences of a channel; those that were noted first make room."""
+        if len(members) > KEPT_MEMBERS:
+            return
+        self._kept[channel] = members
+        self._kept_members += len(members)
+        while len(self._kept) > KEPT or self._kept_members > KEPT_MEMBERS:
+            self._kept_members -= len(self._kept.pop(next(iter(self._kept))))
+
+    def _changed(self, name: str) -> None:
+        """The audience of a name or pattern has changed: forget what is kept of the channels that it fits."""
+        fits = [name] if name in self._kept else []
+        if is_pattern(name):
+            fits = [channel for channel in self._kept if covers(name, channel)]
+        for channel in fits:
+            self._kept_members -= len(self._kept.pop(channel))
 
     def _plant(self, audience: Audience[T]) -> None:
         """Make the nodes of a pattern."""

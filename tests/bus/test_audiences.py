@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -81,7 +82,19 @@ def is_empty(audiences: Audiences[int]) -> bool:
     steps=st.lists(st.tuples(st.booleans(), subscriptions.filter(is_fine), st.integers(0, 3)), max_size=40),
     channels=st.lists(names, min_size=1, max_size=8),
 )
-def test_any_sequence_ends_as_the_model_says(steps: list[tuple[bool, str, int]], channels: list[str]) -> None:
+@pytest.mark.parametrize("many", [1, 16])
+def test_any_sequence_ends_as_the_model_says(
+    many: int, steps: list[tuple[bool, str, int]], channels: list[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        # With 1, recipients are kept wherever there is more than one audience.
+        patch.setattr("eventbus.audiences.MANY", many)
+        patch.setattr("eventbus.audiences.KEPT", 2)
+        follow(steps, channels)
+
+
+def follow(steps: list[tuple[bool, str, int]], channels: list[str]) -> None:
+    """Do the same with the audiences and with the model."""
     audiences: Audiences[int] = Audiences()
     model = Model()
     for joins, name, member in steps:
@@ -252,3 +265,51 @@ def test_a_publish_does_not_go_past_the_places_of_all_who_left() -> None:
     members = audiences.recipients("all")
     assert list(members) == list(range(99_980, 100_000))
     assert sys.getsizeof(members) < 20_000
+
+
+def test_a_channel_that_many_patterns_fit_is_matched_once_until_one_of_them_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    audiences: Audiences[int] = Audiences()
+    patterns = [".".join((*made, ">")) for made in itertools.product("a*", repeat=8)]
+    for pattern in patterns:
+        audiences.subscribe(pattern, 1)
+    channel = ".".join("a" * 10)
+    matched: list[str] = []
+    matching = Audiences.matching
+
+    def counting(self: Audiences[int], channel: str) -> Any:
+        matched.append(channel)
+        return matching(self, channel)
+
+    monkeypatch.setattr(Audiences, "matching", counting)
+    for _ in range(3):
+        assert list(audiences.recipients(channel)) == [1]
+    assert len(matched) == 1
+    # What fits another channel changes nothing.
+    audiences.subscribe("b.>", 2)
+    audiences.subscribe("b", 2)
+    assert list(audiences.recipients(channel)) == [1]
+    assert len(matched) == 1
+    audiences.subscribe(channel, 3)
+    assert list(audiences.recipients(channel)) == [3, 1]
+    audiences.unsubscribe(channel, 3)
+    audiences.subscribe("*.>", 4)
+    assert set(audiences.recipients(channel)) == {1, 4}
+    audiences.unsubscribe("*.>", 4)
+    assert list(audiences.recipients(channel)) == [1]
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventbus.audiences.KEPT_MEMBERS", 1000)
+    audiences: Audiences[int] = Audiences()
+    for number in range(100):
+        audiences.subscribe("*." * (number % 20) + ">", number)
+    for number in range(200):
+        assert len(audiences.recipients(f"{number}." * 20 + "a")) == 100
+    assert len(audiences._kept) == 10
+    assert audiences._kept_members == 1000
+    for number in range(100):
+        audiences.unsubscribe("*." * (number % 20) + ">", number)
+    assert not audiences._kept
+    assert audiences._kept_members == 0

@@ -23,6 +23,8 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     echo: bool = True
     max_subscriptions: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 100
     """0 for any number."""
+    max_patterns: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 20
+    """How many of them may be patterns, each of which makes publishing slower; 0 for any number."""
     unknown: Literal["error", "pass"] = "error"
 
     def __post_init__(self) -> None:
@@ -95,6 +97,9 @@ class Protocol:
             limit = self.options.max_subscriptions
             if limit and channel not in channels and len(channels) >= limit:
                 raise BadFrame("too_many_subscriptions", f"at most {limit} channels at a time", frame.id)
+            most = self.options.max_patterns
+            if pattern and most and channel not in channels and sum(map(is_pattern, channels)) >= most:
+                raise BadFrame("too_many_subscriptions", f"at most {most} patterns at a time", frame.id)
             await connection.subscribe(channel)
         except LimitReached as limit:
             raise BadFrame("limit_reached", str(limit), frame.id) from None

@@ -448,3 +448,14 @@ async def test_a_name_may_be_written_with_escapes_and_not_be_longer_than_any() -
         answers = client.take_json()
         assert [answer.get("code") for answer in answers] == [None, "unknown_type", "bad_channel"]
         assert list(client.channels) == ["ä" * 128]
+
+
+async def test_a_connection_has_so_many_patterns_at_most() -> None:
+    async with Harness(eventbus_channels, options={"patterns": True, "max_patterns": 2}) as harness:
+        client = await harness.connect()
+        for channel in ("a.*", "b.*", "a.*", "c", "d"):
+            assert await ask(client, type="subscribe", channel=channel) == [{"type": "ack"}]
+        [answer] = await ask(client, type="subscribe", channel="c.*")
+        assert answer["code"] == "too_many_subscriptions"
+        await ask(client, type="unsubscribe", channel="a.*")
+        assert await ask(client, type="subscribe", channel="c.*") == [{"type": "ack"}]
