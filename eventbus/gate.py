@@ -194,6 +194,11 @@ class Rate:
         self._bytes += size
         return self._messages > self._max_messages or self._bytes > self._max_bytes
 
+    @property
+    def by_bytes(self) -> bool:
+        """Whether bytes are too many, rather than messages."""
+        return self._messages <= self._max_messages and self._bytes > self._max_bytes
+
 
 PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 """Bytes of a page of memory."""

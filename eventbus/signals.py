@@ -8,9 +8,7 @@ container needs that most: what it has no handler for does not reach it at all.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import os
 import signal
 import threading
@@ -18,8 +16,6 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType, FunctionType, MethodType
 from typing import Any, Protocol
-
-logger = logging.getLogger("eventbus")
 
 STOP = (signal.SIGTERM, signal.SIGINT)
 """What ends the server."""
@@ -80,7 +76,7 @@ class Signals:
         """SIGHUPs that nobody was told of."""
         self.last_words: Callable[[str], None] = lambda text: None
         """Says why the process ends, when it is ended with something undone; has to come back soon."""
-        self.tell: Callable[[str], object] = logger.warning
+        self.tell: Callable[[str], object] = warn
         """Says what imported code has taken from the server, such as a signal."""
         self._heard = self._handle
         """The handler, to be known again: each look at a method is another object."""
@@ -110,6 +106,8 @@ class Signals:
             if handler is self._heard:
                 continue
             with contextlib.suppress(Exception):
+                import asyncio
+
                 # What came by way of the event loop would be called from there all the same.
                 asyncio.get_running_loop().remove_signal_handler(number)
             signal.signal(number, self._heard)
@@ -248,6 +246,13 @@ class Signals:
         self.end_within(AT_ONCE, why="the end that was cut short did not come, so what is left is cut off")
         if self._listener is not None:
             self._listener.cut()
+
+
+def warn(message: str) -> None:
+    """Log it. Nothing of weight is imported here before signals are heard."""
+    import logging
+
+    logging.getLogger("eventbus").warning("%s", message)
 
 
 def told_of(handler: Any) -> str:

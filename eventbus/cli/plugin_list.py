@@ -15,6 +15,9 @@ from .inspection import print_json
 from .looks import Look, clashes, look
 from .process import stdout_kept
 
+WIDEST = 40
+"""Characters of a column."""
+
 
 class Row(msgspec.Struct, frozen=True):
     """One plugin. `status` is used, installed, blocked, failed or missing; `why` says what is wrong."""
@@ -43,11 +46,12 @@ def plugins(arguments: argparse.Namespace) -> int:
         print_json(rows)
         return 0
     widths = [
-        max([len(getattr(row, field)) for row in rows] + [4]) for field in ("name", "version", "distribution")
+        max([len(cut(getattr(row, field))) for row in rows] + [4])
+        for field in ("name", "version", "distribution")
     ]
     for row in rows:
         cells = (row.name, row.version, row.distribution)
-        columns = "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        columns = "  ".join(cut(cell).ljust(width) for cell, width in zip(cells, widths, strict=True))
         hooks = " ".join(hook.removeprefix("eventbus_") for hook in row.hooks)
         print(f"{columns}  {row.status:<9}  {hooks}".rstrip())
         if row.why:
@@ -55,6 +59,11 @@ def plugins(arguments: argparse.Namespace) -> int:
     if note:
         print(f"(no configuration: {note})")
     return 0
+
+
+def cut(cell: str) -> str:
+    """A cell of the table, no wider than it may be; --json has all of it."""
+    return cell if len(cell) <= WIDEST else cell[: WIDEST - 1] + "…"
 
 
 def list_plugins(config: Config | None) -> list[Row]:

@@ -15,6 +15,7 @@ from .document import Document
 from .known import suggestion
 from .positions import KeyPath
 from .references import References
+from .units import number_hint
 from .unknown import unknown_keys
 from .wording import kind, quoted, reword
 
@@ -158,7 +159,9 @@ def validation_finding(
         text = "expected " + " or ".join(quoted(choice) for choice in allowed)
     if ", got " not in text and text.startswith(("Expected", "expected", "Number")):
         text = f"{text}, got {_shown(value, text)}"
-    return document.finding((*path, *place), reword(text)), place
+    wants_number = re.match(r"[Ee]xpected `(int|float)", text) is not None
+    hint = number_hint(str((*path, *place)[-1]), value) if wants_number else ""
+    return document.finding((*path, *place), reword(text), hint), place
 
 
 def split_place(message: str) -> tuple[str, KeyPath]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 from urllib.parse import unquote
@@ -42,7 +43,11 @@ def parse_sockets(document: Document) -> tuple[dict[str, SocketConfig], list[Fin
     for name, value in table.items():
         path = ("sockets", name)
         if not isinstance(value, dict):
-            findings.append(not_a_table(document, path, value))
+            finding = not_a_table(document, path, value)
+            if name in (*_EVENTS, *_TYPES, "routes"):
+                hint = "that is a key of a socket: write it below [sockets.NAME], such as [sockets.public]"
+                finding = dataclasses.replace(finding, hint=hint)
+            findings.append(finding)
             continue
         if not re.fullmatch(SOCKET_NAME, name):
             message = "a socket's name is made of ASCII letters, digits, _ and -"

@@ -31,6 +31,8 @@ def no_value(here: str, key: str) -> tuple[str, str]:
     if here.startswith("="):
         return "there is an = too many", f"write {name} = value"
     if here.startswith("$") or word.startswith(("env.", "env(", "ENV")):
+        if name == "port":
+            return "this is no value of TOML", "write the number, or start with `eventbus serve --port $PORT`"
         return "this is no value of TOML", f'from the environment it is written {name} = {{ env = "NAME" }}'
     if here.startswith(","):
         return "a value is missing between two commas", "take one comma out"

@@ -8,6 +8,7 @@ from typing import Any
 from ..chain import Link, build
 from ..config import Config, Document
 from ..config.positions import KeyPath
+from ..config.wording import did_you_mean
 from ..errors import Finding
 from ..events import EventType
 from ..host import Host, Plugin, installed
@@ -29,6 +30,10 @@ def plan(config: Config, host: Host) -> tuple[Plan, list[Finding]]:
     host.timeout = config.server.import_timeout
     planner = Planner(config.document, host)
     available = installed()
+    for index, name in enumerate(config.server.blocked):
+        if name not in available:
+            hint = did_you_mean(name, available)
+            planner.warn(("server", "blocked", index), f"no plugin {name!r} is installed", hint)
     active: dict[str, KeyPath] = {name: ("plugins", name) for name in config.plugins}
     chains = {
         name: socket_chains(planner, config, socket, available, active)

@@ -103,9 +103,22 @@ def linked(
     return place, planner.link(plugin, event, entry.path, options) if fine else None
 
 
+def mistaken_file(reference: str) -> str | None:
+    """What to write for a reference such as `app.py:handle` or `shop/orders:handle`; None if it is fine."""
+    module, colon, attribute = reference.partition(":")
+    named = module.removesuffix(".py").removeprefix("./").replace("/", ".")
+    return f"{named}{colon}{attribute}" if named != module else None
+
+
 def local_link(planner: Planner, config: Config, entry: LinkConfig) -> list[Link]:
     """The application's own middleware, `module:attribute`; no link and a finding when it can't be had."""
-    if entry.use in planner.failed:
+    if (problem := planner.failed.get(entry.use)) is not None:
+        planner.report(entry.path, f"middleware {entry.use!r} can't be used: {problem}")
+        return []
+    if (written := mistaken_file(entry.use)) is not None:
+        planner.report(
+            entry.path, f"{entry.use!r} names a file; a module is named as in an import", f'write "{written}"'
+        )
         return []
     try:
         middleware = load_attribute(entry.use, config.folder, config.server.import_timeout)

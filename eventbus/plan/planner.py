@@ -58,7 +58,13 @@ class Planner:
         elif known is None:
             near = difflib.get_close_matches(name, available, 1)
             problem = f"no plugin {name!r} is installed"
-            hint = f"did you mean {near[0]!r}?" if near else "`eventbus plugins` lists what is installed"
+            module, dot, attribute = name.rpartition(".")
+            if near:
+                hint = f"did you mean {near[0]!r}?"
+            elif dot and module and attribute:
+                hint = f'a middleware of the application is written with a colon: "{module}:{attribute}"'
+            else:
+                hint = "`eventbus plugins` lists what is installed"
         elif known.others:
             owners = ", ".join((known.distribution, *known.others))
             problem = f"plugin {name!r} is claimed by several distributions: {owners}"

@@ -12,6 +12,7 @@ from aiohttp.http import WebSocketError
 from ..events import CloseCode
 
 if TYPE_CHECKING:
+    from ..gate import Rate
     from .wire import SocketWire
 
 TEXT, BINARY = WSMsgType.TEXT, WSMsgType.BINARY
@@ -64,7 +65,7 @@ class Inbox(WebSocketDataQueue):
             if kind is TEXT and not (payload := data[1]).isascii() and not is_utf8(payload):
                 self.refuse(Fault(CloseCode.INVALID_TEXT, "invalid UTF-8"))
             elif self._rated and self._too_many(size):
-                self.refuse(too_many())
+                self.refuse(overrun(self._wire.rate if self._wire is not None else None))
             else:
                 put(self, data, size)
         elif self._wire is not None:
@@ -85,7 +86,7 @@ class Inbox(WebSocketDataQueue):
     def count_fragment(self) -> Fault | None:
         """Called for a short fragment, which costs what a message costs: the fault, if it is one too many."""
         wire = self._wire
-        return too_many() if wire is not None and not wire.over and self._too_many(HEADER) else None
+        return overrun(wire.rate) if wire is not None and not wire.over and self._too_many(HEADER) else None
 
     def _too_many(self, size: int) -> bool:
         """Whether something of so many bytes is more than the client may send."""
@@ -121,9 +122,10 @@ class Inbox(WebSocketDataQueue):
         super().feed_eof()
 
 
-def too_many() -> Fault:
+def overrun(rate: Rate | None) -> Fault:
     """The client sent more than `max_messages` or `max_bytes` allow."""
-    return Fault(CloseCode.POLICY_VIOLATION, "too many messages")
+    what = "bytes" if rate is not None and rate.by_bytes else "messages"
+    return Fault(CloseCode.POLICY_VIOLATION, f"too many {what}")
 
 
 def is_utf8(data: bytes) -> bool:

@@ -13,7 +13,7 @@ from ..events import CloseCode, ConnectionState
 from ..frames import PING, PONG, close_frame, frame
 from ..gate import Rate
 from ..heartbeats import Beating
-from .inbox import HEADER, Fault, Inbox, too_many
+from .inbox import HEADER, Fault, Inbox, overrun
 from .leaving import unsent
 from .reader import PROTOCOL_ERROR, Reader
 
@@ -249,7 +249,7 @@ class SocketWire(asyncio.Protocol):
             return
         assert isinstance(data, bytes | bytearray)
         if self.rate is not None and self.rate.passed(len(data) + HEADER, self.loop.time()):
-            self.inbox.refuse(too_many())
+            self.inbox.refuse(overrun(self.rate))
         elif kind is WSMsgType.PING:
             if self._pongs is None or self._writing_paused:
                 # Only the newest has to be answered (section 5.5.3), so a flood of pings fills no memory.

@@ -121,6 +121,7 @@ REST = "in the pattern 'b.>.c', '>' stands for the rest and so comes last"
 LINK = "a chain is an array of links, got"
 PATH = "a path has no blanks, braces or control characters"
 
+QUOTES = "write it without quotes: "
 FINDINGS = [
     # Top level, and tables that are none.
     ("[serve]\n", 1, 2, "serve", "unknown key", 'did you mean "server"?'),
@@ -134,7 +135,14 @@ FINDINGS = [
     ("[store]\ntype = ''\n", 2, 1, "store.type", "an empty string names no store", ""),
     # The server and the log.
     ("[server]\nprot = 1\n", 2, 1, "server.prot", "unknown key", 'did you mean "port"?'),
-    ("[server]\nport = '1'\n", 2, 1, "server.port", "expected an integer, got a string", ""),
+    (
+        "[server]\nport = '1'\n",
+        2,
+        1,
+        "server.port",
+        "expected an integer, got a string",
+        QUOTES + "port = 1",
+    ),
     ("[server]\nport = true\n", 2, 1, "server.port", "expected an integer, got a boolean", ""),
     ("[server]\nport = -1\n", 2, 1, "server.port", "expected an integer >= 0, got -1", ""),
     ("[server]\nport = 65536\n", 2, 1, "server.port", "expected an integer <= 65535, got 65536", ""),
@@ -183,7 +191,7 @@ IN_SOCKET = [
     ("on_error = 'ignore'", 5, 1, "on_error", 'expected "close" or "log", got "ignore"', ""),
     ("grace = -1", 5, 1, "grace", "expected a number >= 0.0, got -1", ""),
     ("heartbeat = -0.5", 5, 1, "heartbeat", "expected a number >= 0.0, got -0.5", ""),
-    ("heartbeat = '1'", 5, 1, "heartbeat", "expected a number, got a string", ""),
+    ("heartbeat = '1'", 5, 1, "heartbeat", "expected a number, got a string", QUOTES + "heartbeat = 1"),
     ("max_outbox = -1", 5, 1, "max_outbox", "expected an integer >= 0, got -1", ""),
     ("slow_client = 'drop'", 5, 1, "slow_client", SLOW, ""),
     ("gap_message = ''", 5, 1, "gap_message", "expected a string of length >= 1, got length 0", ""),
