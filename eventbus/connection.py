@@ -23,6 +23,9 @@ from .supervision import put_away
 if TYPE_CHECKING:
     from .sockets import BusSocket
 
+# Looked up once: reading a member of an enum costs as much as a small function call.
+CONNECTING, OPEN, CLOSING, CLOSED = ConnectionState
+
 SENDABLE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
 MAX_REASON_BYTES = 123
 """A control frame carries 125 bytes, two of them the code (RFC 6455 section 5.5)."""
@@ -103,7 +106,7 @@ class ClientConnection:
         self._identity: Identity | None = None
         self.user: str | None = None
         """Whose connection it is counted as."""
-        self._state = ConnectionState.CONNECTING
+        self._state = CONNECTING
         self.since = time.time()
         self._outbox = Outbox(self, socket.bus.flusher)
         self._outbox.keep()
@@ -187,7 +190,7 @@ class ClientConnection:
     @property
     def sendable(self) -> bool:
         """Whether anything can still be sent to it."""
-        return self._state is ConnectionState.OPEN or self._state is ConnectionState.CONNECTING
+        return self._state is OPEN or self._state is CONNECTING
 
     @property
     def details(self) -> ConnectionDetails:
@@ -253,12 +256,12 @@ class ClientConnection:
         self.lost = None
         self.count()
         self.answered()
-        if self._state is ConnectionState.CONNECTING:
-            self._state = ConnectionState.OPEN
+        if self._state is CONNECTING:
+            self._state = OPEN
         self._outbox.open(wire)
         if self._socket.bus.draining and self.sendable:
             self.begin_close(CloseCode.GOING_AWAY, "server shutdown")
-        elif self._state is ConnectionState.CLOSING:
+        elif self._state is CLOSING:
             self._say_close(wire)
 
     def count(self) -> None:
@@ -284,7 +287,7 @@ class ClientConnection:
 
     def begin_close(self, code: int, reason: str) -> None:
         """Nothing more can be sent; what was sent leaves, and then a close frame."""
-        self._state = ConnectionState.CLOSING
+        self._state = CLOSING
         self._outbox.shut = True
         self.close_code = int(code)
         # For the frame and for the disconnect event: nothing that a class derived from str makes of it.
@@ -330,7 +333,7 @@ class ClientConnection:
 
     def client_left(self) -> None:
         """The client is known to be gone: a handler still at work has the grace to come to its end."""
-        if self._grace is None and not self.settled and self._state is not ConnectionState.CLOSED:
+        if self._grace is None and not self.settled and self._state is not CLOSED:
             loop = asyncio.get_running_loop()
             self._grace = loop.call_later(self._socket.options.grace, self._expire)
 
@@ -369,7 +372,7 @@ class ClientConnection:
 
     def end(self) -> None:
         """Leave every channel and forget the outbox; nothing of the connection stays behind."""
-        self._state = ConnectionState.CLOSED
+        self._state = CLOSED
         for channel in self.channels:
             self._socket.channels.unsubscribe(channel, self)
         self._channels = None

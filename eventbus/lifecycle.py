@@ -19,7 +19,7 @@ import weakref
 from typing import Literal
 
 from .chain import Chain, blamed
-from .connection import ClientConnection
+from .connection import CLOSED, ClientConnection
 from .context import Context, Request
 from .description import (
     CAUSE,
@@ -43,7 +43,7 @@ from .errors import (
     Reject,
     StoreError,
 )
-from .events import CloseCode, ConnectionState, EventType
+from .events import CloseCode, EventType
 from .hookspecs import Outcome
 from .sockets import BusSocket
 from .store.validation import Damaged
@@ -52,7 +52,7 @@ from .write_ahead import arriving
 
 logger = logging.getLogger("eventbus")
 
-MESSAGE = EventType.MESSAGE
+CONNECT, MESSAGE, DISCONNECT = EventType
 """Looked up once: reading a member of an enum costs as much as a small function call."""
 
 
@@ -87,7 +87,7 @@ async def connect(connection: ClientConnection) -> Refusal | None:
     """Run the connect chain; None says accepted. A refused connection is forgotten when this returns."""
     socket = connection.socket
     ctx = Context(
-        Request(connection.id, socket.name, EventType.CONNECT, connection.handshake),
+        Request(connection.id, socket.name, CONNECT, connection.handshake),
         connection,
         socket,
         socket.bus,
@@ -108,7 +108,7 @@ async def connect(connection: ClientConnection) -> Refusal | None:
     except Reject as reject:
         refusal = refusal_of(*stated(reject), blamed(reject))
     except Overdue as error:
-        log_failure(connection, EventType.CONNECT, error)
+        log_failure(connection, CONNECT, error)
         refusal = Refusal(503, "", "connect_timeout", blamed(error))
     except asyncio.CancelledError as error:
         if really_cancelled():
@@ -118,12 +118,12 @@ async def connect(connection: ClientConnection) -> Refusal | None:
             failure: BaseException = Cancelled().with_traceback(TRACEBACK(error))
         else:
             failure = error
-        log_failure(connection, EventType.CONNECT, failure)
+        log_failure(connection, CONNECT, failure)
         refusal = Refusal(500, "", "failed", blamed(failure))
     except BaseException as error:
         if put_away(error):
             raise
-        log_failure(connection, EventType.CONNECT, error)
+        log_failure(connection, CONNECT, error)
         refusal = Refusal(500, "", "failed", blamed(error))
         owed = store_failed(error)
     finally:
@@ -216,12 +216,12 @@ async def disconnect(
     because the process is about to end, it stays in the journal; the next start runs it.
     """
     socket = connection.socket
-    connection._state = ConnectionState.CLOSED
+    connection._state = CLOSED
     connection.outbox.shut = True
     request = Request(
         connection.id,
         socket.name,
-        EventType.DISCONNECT,
+        DISCONNECT,
         connection.handshake,
         close_code=code,
         close_reason=reason,
@@ -236,17 +236,17 @@ async def disconnect(
     except asyncio.CancelledError as error:
         if really_cancelled():
             if shutting(connection, recovered):
-                log_failure(connection, EventType.DISCONNECT, error)
+                log_failure(connection, DISCONNECT, error)
                 raise
             await withdraw()
-            log_failure(connection, EventType.DISCONNECT, Cancelled().with_traceback(TRACEBACK(error)))
+            log_failure(connection, DISCONNECT, Cancelled().with_traceback(TRACEBACK(error)))
         else:
-            log_failure(connection, EventType.DISCONNECT, error)
+            log_failure(connection, DISCONNECT, error)
         ended = True
     except BaseException as error:
         if put_away(error):
             raise
-        log_failure(connection, EventType.DISCONNECT, error)
+        log_failure(connection, DISCONNECT, error)
         ended = not store_failed(error)
     finally:
         socket.forget(connection)
@@ -293,7 +293,7 @@ async def run(socket: BusSocket, chain: Chain, ctx: Context) -> Context:
             result = "rejected"
         return done
     except Reject as reject:
-        result = "rejected" if event is EventType.CONNECT else "failed"
+        result = "rejected" if event is CONNECT else "failed"
         error = reject
         raise
     except asyncio.CancelledError:

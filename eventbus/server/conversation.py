@@ -11,10 +11,10 @@ from aiohttp import EofStream, WSMsgType
 from aiohttp.http import WebSocketError
 
 from .. import lifecycle
-from ..connection import ClientConnection
+from ..connection import OPEN, ClientConnection
 from ..context import Context
 from ..description import describe, log_error
-from ..events import CloseCode, ConnectionState
+from ..events import CloseCode
 from ..supervision import put_away, withdraw
 from .inbox import Fault
 from .wire import SocketWire
@@ -23,7 +23,7 @@ logger = logging.getLogger("eventbus")
 
 # Looked up once: reading a member of an enum costs as much as a small function call.
 BINARY = WSMsgType.BINARY
-OPEN = ConnectionState.OPEN
+ABNORMAL = int(CloseCode.ABNORMAL)
 
 SECONDS = 0.001
 """How long the messages of one client may be handled before others have their turn."""
@@ -140,7 +140,7 @@ def fail(connection: ClientConnection, wire: SocketWire, code: int, reason: str)
 
 async def finish(connection: ClientConnection, wire: SocketWire | None) -> None:
     """The end of an accepted connection: its closing handshake, then its disconnect chain."""
-    code, reason = int(CloseCode.ABNORMAL), ""
+    code, reason = ABNORMAL, ""
     try:
         if wire is not None:
             if connection.state is OPEN and not wire.lost:

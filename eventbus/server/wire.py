@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType
 
-from ..connection import SENDABLE, ClientConnection
-from ..events import CloseCode, ConnectionState
+from ..connection import CLOSED, SENDABLE, ClientConnection
+from ..events import CloseCode
 from ..frames import PING, PONG, close_frame, frame
 from ..gate import Rate
 from ..heartbeats import Beating
@@ -315,7 +315,7 @@ class SocketWire(asyncio.Protocol):
 
     def release(self) -> None:
         """Break the reference cycles, once neither the transport nor a reader of the inbox needs them."""
-        if self.lost and self.connection.state is ConnectionState.CLOSED:
+        if self.lost and self.connection.state is CLOSED:
             self.reader.drop()
             self.inbox.release()
 
