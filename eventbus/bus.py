@@ -36,6 +36,7 @@ from .store.collection import Collection
 from .store.probe import works
 from .store.protocol import Store
 from .supervision import Supervisor
+from .threads import handed_over, in_thread
 from .topics import Topic
 from .waiting import told, waiting
 from .write_ahead import WriteAheadStore
@@ -210,7 +211,7 @@ class CoreBus:
             raise EventBusError(message) from error
 
     async def _start_journal(self, stack: AsyncExitStack) -> None:
-        node = await asyncio.to_thread(this_node, self.node_name)
+        node = await in_thread(this_node, self.node_name)
         self._journal = Journal(self.store, node, self._fenced, self.supervisor)
         with told("the journal in the store to start"):
             await self._journal.start()
@@ -353,7 +354,7 @@ class CoreBus:
             return
         try:
             look = self.supervisor.guard("the look at memory", self.gate.look)
-            self._looking = asyncio.get_running_loop().run_in_executor(None, look)
+            self._looking = handed_over(look)
         except BaseException as error:
             self.supervisor.note(SWEEP, error)
 

@@ -20,6 +20,7 @@ from .standing import NODES, Standing
 from .store.checked import Doubtful
 from .store.protocol import Change, Place, Store
 from .supervision import Supervisor
+from .threads import in_thread
 
 if TYPE_CHECKING:
     from .connection import ClientConnection
@@ -99,7 +100,7 @@ class Journal:
             if self.node is node:
                 self._fenced()
                 self.former.add(node.id)
-                self._be(await asyncio.to_thread(this_node, node.name))
+                self._be(await in_thread(this_node, node.name))
                 await self.start()
 
     async def announce(self, connection: ClientConnection, change: Change) -> None:

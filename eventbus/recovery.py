@@ -26,6 +26,7 @@ from .owed import TRIES
 from .standing import NODES, encode
 from .store.protocol import Change
 from .supervision import stopped
+from .threads import in_thread
 
 if TYPE_CHECKING:
     from .bus import CoreBus
@@ -133,7 +134,7 @@ class Recovery:
         # What this process has claimed and could not finish bears its name.
         if node.id == self._journal.node.id or node.id in self._journal.former:
             return True
-        known = await asyncio.to_thread(lives, node, self._journal.node)
+        known = await in_thread(lives, node, self._journal.node)
         if known is not None:
             return not known
         now = asyncio.get_running_loop().time()

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ..errors import EventBusError
+from ..threads import in_thread
 from .http import HttpServer, RequestHandler
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class AdminSocket:
 
     async def start(self) -> None:
         """Listen, in place of what a server that was killed has left. Raises EventBusError with one line."""
-        listening = await asyncio.to_thread(self._open)
+        listening = await in_thread(self._open)
         try:
             app = web.Application()
             app.router.add_get("/{path:.*}", self._show)
@@ -99,7 +100,7 @@ class AdminSocket:
 
     async def stop(self) -> None:
         """Stop to listen and remove the file, unless it is another server's by now."""
-        await asyncio.to_thread(self._remove)
+        await in_thread(self._remove)
         if self._runner is not None:
             await self._runner.cleanup()
 

@@ -14,6 +14,7 @@ from ..host import Renewal, application, changed
 from ..plan import Plan
 from ..sockets import BusSocket
 from ..supervision import stopped
+from ..threads import in_thread
 from .application import EventBus
 from .configured import make_sockets, swap, warn
 from .first_disconnects import enter_connected, owing
@@ -92,7 +93,7 @@ class Reloader:
 
     async def _use(self, config: Config, made: Plan, handlers: list[tuple[Served, Any]]) -> None:
         """Run this configuration in place of the other. Raises ConfigError; then nothing has changed."""
-        context = await asyncio.to_thread(load_tls, config)
+        context = await in_thread(load_tls, config)
         lifespans = self.bus.lifespans
         old, lifespans.wanted = lifespans.wanted, made.lifespans(self.bus)
         try:

@@ -7,7 +7,6 @@ request comes from does not tell who made it.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import time
@@ -21,6 +20,7 @@ from aiohttp import hdrs, web
 from ..description import printable
 from ..gate import resident
 from ..logs import totals
+from ..threads import in_thread
 
 if TYPE_CHECKING:
     from .application import EventBus
@@ -37,7 +37,7 @@ def status_page(bus: EventBus) -> Page:
     """A handler that tells how the bus is, to whoever asks."""
 
     async def show(request: web.Request) -> web.Response:
-        rss = await asyncio.to_thread(resident)
+        rss = await in_thread(resident)
         return web.json_response(report(bus, rss), headers={"Cache-Control": "no-store"})
 
     return show

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from ..description import exact
 from ..supervision import Supervisor
+from ..threads import in_thread
 from .blocking import QUIET, Blocking, Place
 from .lag import INTERVAL, Lag
 from .stack import Work, look
@@ -68,7 +69,7 @@ class Watchdog:
         watch, self._watch, self._loop = self._watch, None, None
         if watch is not None:
             watch.end()
-            await asyncio.to_thread(watch.join, JOIN)
+            await in_thread(watch.join, JOIN)
 
 
 @dataclasses.dataclass(slots=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..config import Config
 from ..host import source_files
+from ..threads import in_thread
 from .reloader import Reloader
 
 INTERVAL = 0.5
@@ -26,16 +27,16 @@ Stamp = tuple[int, int, int, int]
 
 async def watch_files(reloader: Reloader, request: Callable[[str], Awaitable[None]]) -> None:
     """Ask for a reload when something that it reads has changed."""
-    seen = await asyncio.to_thread(stamps, reloader)
+    seen = await in_thread(stamps, reloader)
     # Something may have been saved after it was read and before the first look.
-    if await asyncio.to_thread(reloader.is_outdated) or await asyncio.to_thread(newer, seen, reloader.began):
+    if await in_thread(reloader.is_outdated) or await in_thread(newer, seen, reloader.began):
         await request("a file changed")
     while True:
         await asyncio.sleep(INTERVAL)
-        now = await asyncio.to_thread(stamps, reloader)
+        now = await in_thread(stamps, reloader)
         changed = {path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path)}
         seen = now
-        if changed and not changed <= await asyncio.to_thread(written_here):
+        if changed and not changed <= await in_thread(written_here):
             await request("a file changed")
 
 

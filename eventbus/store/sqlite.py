@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from ..description import printable
 from ..errors import StoreError
+from ..threads import in_thread
 from .protocol import Change, Condition, Place
 from .sqlite_file import body_of, explain, open_file
 from .sqlite_index import columns, delete_document, holds, make_changes, set_document
@@ -68,7 +69,7 @@ class SqliteStore:
             if self._state != "not started":
                 raise StoreError(f"store {self.path}: it can't be started, it is {self._state} already")
             opening = asyncio.create_task(
-                asyncio.to_thread(self._open, asyncio.get_running_loop()), name="eventbus-store-open"
+                in_thread(self._open, asyncio.get_running_loop()), name="eventbus-store-open"
             )
             try:
                 await asyncio.shield(opening)
@@ -76,7 +77,7 @@ class SqliteStore:
                 # The thread can't be cancelled: see it through, and leave nothing open.
                 await asyncio.wait([opening])
                 if opening.exception() is None:
-                    await asyncio.to_thread(self._close)
+                    await in_thread(self._close)
                 raise
             self._state = "running"
 
@@ -86,7 +87,7 @@ class SqliteStore:
             if self._state == "running":
                 self._state = "stopped"
                 self._stopping.set()
-                await asyncio.to_thread(self._close)
+                await in_thread(self._close)
 
     async def set(self, place: Place, key: str, document: bytes) -> None:
         """Write the document; it is committed when this returns. Raises StoreError."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from eventbus import EventBus
+from eventbus.config import Secret
 from eventbus.server.lasting import run_to_end
 from eventbus.server.run import loop_factory
 from eventbus.signals import STOP
-from tests.conftest import Project
+from tests.conftest import Project, Serve
 from tests.faults.waiting import wait_for
 from tests.sync_client import SyncClient
 
@@ -173,3 +176,16 @@ def test_a_server_serves_on_and_still_ends_with_a_signal(project: Project, numbe
     server.process.send_signal(number)
     # One task takes no cancellation; nobody waits for it for long.
     assert server.process.wait(30) == 0, server.text()
+
+
+async def test_the_status_is_there_without_the_executor_of_the_loop(bus: EventBus, serve: Serve) -> None:
+    bus.serve_pages(None, status=True)
+    bus.admin_token = Secret("token")
+    bus.gate.limits = dataclasses.replace(bus.gate.limits, memory=1 << 60)
+    session = await serve(bus)
+    await asyncio.get_running_loop().shutdown_default_executor()
+    async with session.get("/statusz", headers={"Authorization": "Bearer token"}) as answer:
+        assert answer.status == 200
+        assert (await answer.json())["memory"]["rss"] > 0
+    bus._look_at_memory()
+    assert not bus.supervisor.crashes
