@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import logging
 import os
 import socket
@@ -65,7 +66,7 @@ async def attempt_all(
     """Open every address; returns the sockets, and what could not be opened and why."""
     opened: list[socket.socket] = []
     failed: list[tuple[str, OSError]] = []
-    names = [EVERYWHERE, "0.0.0.0"] if bare(host) == EVERYWHERE else [bare(host)]
+    names = [EVERYWHERE, "0.0.0.0"] if everywhere(host) else [bare(host)]
     for name in names:
         try:
             found = await addresses(name, port)
@@ -115,6 +116,14 @@ def listening(family: int, address: tuple[Any, ...], backlog: int, reuse_port: b
         made.close()
         raise
     return made
+
+
+def everywhere(host: str) -> bool:
+    """Whether it is `::`, however that is written."""
+    try:
+        return ipaddress.ip_address(bare(host)) == ipaddress.IPv6Address(EVERYWHERE)
+    except ValueError:
+        return False
 
 
 def bare(host: str) -> str:

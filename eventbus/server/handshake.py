@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from aiohttp import HttpVersion11, hdrs, web
-from multidict import MultiDict, MultiDictProxy, MultiMapping
+from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy, MultiMapping
 
 from ..context import Handshake
 from ..deflate import Compression, Deflate, negotiate
@@ -60,8 +60,8 @@ def problem_with(request: web.Request) -> Problem | None:
     host = headers.get("Host", "").strip(" \t")
     if not HOST.fullmatch(host):
         return Problem(400, "the Host header is malformed")
-    if not request.raw_path.startswith("/") and authority(request.raw_path) != host:
-        return Problem(400, "the request and the Host header name different hosts")
+    if not request.raw_path.startswith("/") and not HOST.fullmatch(authority(request.raw_path)):
+        return Problem(400, "the host in the request's target is malformed")
     # What follows a handshake are frames. With a body, where they begin would depend on who counts.
     if headers.get(hdrs.CONTENT_LENGTH, "0").strip("0") or hdrs.TRANSFER_ENCODING in headers:
         return Problem(400, "a WebSocket handshake has no body")
@@ -89,6 +89,11 @@ def is_key(key: str) -> bool:
 def handshake_of(request: web.Request) -> Handshake:
     """What a middleware sees of the request."""
     headers = request.headers
+    if not request.raw_path.startswith("/"):
+        # A target in absolute form says which host is meant, whatever else does (RFC 9112 section 3.2.2).
+        told = CIMultiDict(headers)
+        told["Host"] = authority(request.raw_path)
+        headers = CIMultiDictProxy(told)
     return Handshake(
         path=request.path,
         # aiohttp would keep what it parses for as long as the request; most have neither.

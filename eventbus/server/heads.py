@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from aiohttp import StreamReader, hdrs, web
+from aiohttp import HttpVersion10, StreamReader, hdrs, web
 from aiohttp.http import HttpProcessingError, RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
@@ -33,6 +33,12 @@ class HeadTooLarge(Refused):
 
 class HandshakeUnclear(Refused):
     """Where the frames behind a handshake begin is not known any more."""
+
+    code = 400
+
+
+class TooOld(Refused):
+    """A request as it was before HTTP/1.0, which has no headers (RFC 1945 section 4.1)."""
 
     code = 400
 
@@ -128,6 +134,8 @@ class Heads(web.RequestHandler):
             message, self._payload = self._messages[at]
             if not isinstance(message, RawRequestMessage):
                 return False
+            if message.version < HttpVersion10:
+                return self._fail(TooOld(message="HTTP/1.0 or HTTP/1.1 is needed"), at)
             if large and size_of(message) > self._limit:
                 return self._fail(HeadTooLarge(message="the head of the request is too large"), at)
             # aiohttp knows the one spelling of it. Frames that follow another one would be read as a request.

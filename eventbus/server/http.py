@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpProcessingError
 
 from .containment import answered, check_fresh
@@ -42,6 +43,9 @@ SETTLED = 1.0
 LINGER = 1.0
 """Seconds that the rest of a body is read for, when it has been answered without."""
 
+LEAST = 500
+"""Bytes a second that a client has to take of its answer, or to send of a body; anything less is stalling."""
+
 SWEEP = 1.0
 """Seconds between two looks at who is slow."""
 
@@ -59,7 +63,10 @@ class RequestHandler(Heads):
         "_link",
         "_owing",
         "_progress",
+        "_sends",
         "_slow",
+        "_writer",
+        "_written",
         "arriving",
     )
 
@@ -73,7 +80,13 @@ class RequestHandler(Heads):
         """The transport, also while aiohttp is done with it and it still has something to send."""
         self._ended = False
         """The client has said that it will send no more."""
-        self._progress = (0, 0)
+        self._progress = 0
+        self._writer: AbstractStreamWriter | None = None
+        """What the newest answer is written with."""
+        self._written = 0
+        """Bytes of the answers before that one."""
+        self._sends = False
+        """Whether what the client owes is the rest of a body, rather than to take its answer."""
         self._owing = self._slow = 0.0
         """Since when the client owes something, and since when it got no further with that; 0: it doesn't."""
         self.arriving: asyncio.Task[None] | None = None
@@ -181,15 +194,22 @@ class RequestHandler(Heads):
         if transport is None:
             return
         unsent = transport.get_write_buffer_size()
-        if not unsent and (self._current_request is None or self._current_request.content.is_eof()):
+        body = self._current_request is not None and not self._current_request.content.is_eof()
+        # Where the handler does not take the body, the client can't send it.
+        if not unsent and (not body or self._reading_paused):
             self._owing = self._slow = 0.0
             return
-        progress = (unsent, self._received)
+        # What it sends says nothing of what it reads.
+        taken = self._written + (self._writer.output_size if self._writer is not None else 0) - unsent
+        progress = taken if unsent else self._received
         if not self._owing:
             self._owing = now
-        if not self._slow or progress != self._progress:
-            self._progress, self._slow = progress, now
+        if not self._slow or self._sends == bool(unsent):
+            self._progress, self._slow, self._sends = progress, now, not unsent
         elif now - self._slow >= self._keepalive_timeout:
+            if progress - self._progress >= LEAST * (now - self._slow):
+                self._progress, self._slow = progress, now
+                return
             self._refused("stalled", 0, "it does not read its answer, or send its body to the end")
             transport.abort()
 
@@ -229,6 +249,9 @@ class RequestHandler(Heads):
         self, request: web.BaseRequest, start_time: float | None, request_handler: Any
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Answer one request; others have their turn before it if more of this client's wait behind it."""
+        if self._writer is not None:
+            self._written += self._writer.output_size
+        self._writer = request.writer
         # From Python 3.12 on aiohttp runs it at once, so that thousands in one packet would be one turn.
         handle = self._handle_later if self._messages else super()._handle_request
         answer = handle(request, start_time, request_handler)

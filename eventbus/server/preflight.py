@@ -22,6 +22,7 @@ from ..config.wording import quoted
 from ..errors import Finding
 from ..plan.backends import BUILT_IN, DEFAULT_STORE_PATH
 from ..store.sqlite_probe import problem
+from .addresses import bare
 from .admin import MAX_PATH
 from .tls import paths
 
@@ -63,15 +64,24 @@ def admin_socket(config: Config) -> Iterator[Finding]:
             why = f"{path} is there already and is no socket"
         elif not os.access(path.parent, os.W_OK | os.X_OK):
             why = f"no file can be made in {path.parent}"
+        elif hasattr(socket, "AF_UNIX"):
+            attempt(path.with_name(f".check{os.getpid()}"))
     except (OSError, ValueError) as error:
         why = f"{quoted(name)} can't be the path of a file: {getattr(error, 'strerror', None) or error}"
     if why:
         yield config.document.finding(("server", "admin_socket"), why)
 
 
+def attempt(path: Path) -> None:
+    """Make a unix socket there, and remove it again. Raises OSError where the file system has none."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+        trial.bind(os.fsencode(path))
+        path.unlink()
+
+
 def listening(config: Config) -> tuple[list[Finding], list[Finding]]:
     """Whether the server can listen at its addresses: one that works is enough."""
-    host, port = config.server.host, config.server.port
+    host, port = bare(config.server.host), config.server.port
 
     def finding(key: str, message: str, hint: str = "") -> Finding:
         return config.document.finding(("server", key), message, hint)

@@ -58,6 +58,9 @@ def admit(bus: EventBus, request: web.Request) -> None:
     token = bus.admin_token
     if token is None:
         raise web.HTTPNotFound
+    if len(request.headers.getall(hdrs.AUTHORIZATION, ())) > 1:
+        # Which of two counts would be up to whoever could add one.
+        raise web.HTTPBadRequest
     scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if scheme.lower() != "bearer":
         raise web.HTTPUnauthorized(headers={hdrs.WWW_AUTHENTICATE: CHALLENGE})

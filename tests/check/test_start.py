@@ -112,6 +112,7 @@ def test_what_runs_but_hardly_as_it_was_meant_is_a_warning(check: Check, text: s
         ("eventbus.toml", "is there already and is no socket"),
         ("x" * 110, "is longer than 100 bytes"),
         ("a\\u0000b", "can't be the path of a file"),
+        ("/proc/admin.sock", "can't be the path of a file"),
     ],
 )
 def test_an_admin_socket_that_cannot_be_made(check: Check, name: str, why: str) -> None:

@@ -110,8 +110,9 @@ async def test_a_request_without_a_host(echoing: EventBus, listening: Listen) ->
         ((b"GET ", b"HEAD "), 405),
         ((b"GET ", b"OPTIONS "), 405),
         ((b"GET /public", b"GET http://127.0.0.1/public"), 101),
-        ((b"GET /public", b"GET http://127.0.0.1:80/public"), 400),
-        ((b"GET /public", b"GET http://evil.example/public"), 400),
+        ((b"GET /public", b"GET http://127.0.0.1:80/public"), 101),
+        ((b"GET /public", b"GET http://LOCALHOST/public"), 101),
+        ((b"GET /public", b"GET http://user@127.0.0.1/public"), 400),
         ((b"GET /public", b"GET public"), 400),
         ((b"GET /public", b"OPTIONS *"), 404),
         ((b"GET /public", b"CONNECT 127.0.0.1:80"), 404),
@@ -349,3 +350,20 @@ async def test_a_flood_of_refusals_does_not_fill_the_log(
     left_out = re.findall(r"refused (\d+) more that are not listed \(no_socket: \d+\)", caplog.text)
     assert listed + sum(map(int, left_out)) == 100
     assert listed < 100
+
+
+async def test_the_host_of_the_target_is_the_one_that_counts(echoing: EventBus, listening: Listen) -> None:
+    port = await listening(echoing)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(handshake("http://chat.example:8000/public", "Host: other.example"))
+    async with asyncio.timeout(10):
+        assert status(await reader.readuntil(b"\r\n\r\n")) == 101
+    (connection,) = echoing.connections()
+    assert connection.handshake.headers.getall("Host") == ["chat.example:8000"]
+    assert connection.handshake.path == "/public"
+    writer.transport.abort()
+
+
+async def test_http_without_a_version_is_not_spoken(echoing: EventBus, listening: Listen) -> None:
+    port = await listening(echoing)
+    assert b" 400 " in await everything(port, b"GET /livez\r\n\r\n")

@@ -11,6 +11,7 @@ import sys
 import aiohttp
 import pytest
 import trustme
+from aiohttp import web
 
 from eventbus import EventBus
 from eventbus.addresses import network_of
@@ -165,6 +166,61 @@ async def test_behind_a_proxy_its_own_connections_are_nobodys(echoing: EventBus,
                 assert (await said(port, forwarded)).startswith(b"HTTP/1.1 429 ")
     for _, writer in opened:
         writer.transport.abort()
+
+
+def serve_slow_ones(bus: EventBus) -> None:
+    """A large answer, and a route that wants a body."""
+
+    async def large(request: web.Request) -> web.Response:
+        return web.Response(body=bytes(30_000_000))
+
+    async def small(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    bus.routes = (web.get("/large", large), web.post("/small", small))
+
+
+@pytest.mark.parametrize(
+    ("request_", "drop"),
+    [
+        (b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n"),
+        (b"POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n", b"x"),
+        (b"POST /small HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n"),
+    ],
+    ids=["empty lines instead of reading", "a body", "a body in chunks"],
+)
+async def test_who_sends_drops_is_cut_off(
+    echoing: EventBus, listening: Listen, monkeypatch: pytest.MonkeyPatch, request_: bytes, drop: bytes
+) -> None:
+    monkeypatch.setattr("eventbus.server.http.SWEEP", 0.05)
+    echoing.handshake_timeout = 0.5
+    serve_slow_ones(echoing)
+    port = await listening(echoing)
+    _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(request_)
+    async with asyncio.timeout(10):
+        while not echoing.gate.refused["stalled"]:
+            writer.write(drop)
+            await asyncio.sleep(0.05)
+    writer.transport.abort()
+
+
+async def test_who_is_slow_and_goes_on_is_served(
+    echoing: EventBus, listening: Listen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventbus.server.http.SWEEP", 0.05)
+    echoing.handshake_timeout = 0.2
+    serve_slow_ones(echoing)
+    port = await listening(echoing)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n")
+    for _ in range(10):
+        writer.write(bytes(1000))
+        await asyncio.sleep(0.1)
+    async with asyncio.timeout(10):
+        assert b" 200 " in await reader.readline()
+    writer.transport.abort()
+    assert not echoing.gate.refused["stalled"]
 
 
 async def test_who_does_not_read_the_answer_is_cut_off(

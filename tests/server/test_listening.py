@@ -44,6 +44,12 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Named:
     return names
 
 
+@pytest.mark.parametrize("host", ["[::]", "::0", "0:0::0"])
+async def test_everywhere_however_it_is_written(opened: list[socket.socket], host: str) -> None:
+    opened += await open_sockets(host, 0, 10, False)
+    assert {each.getsockname()[0] for each in opened} == {"::", "0.0.0.0"}
+
+
 async def test_one_name_with_several_addresses(named: Named, opened: list[socket.socket]) -> None:
     opened += await open_sockets("both.example", 0, 10, False)
     names = [each.getsockname() for each in opened]

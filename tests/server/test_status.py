@@ -100,6 +100,13 @@ async def test_a_token_is_asked_of_everybody(bus: EventBus, serve: Serve) -> Non
         assert (status, challenge.startswith("Bearer")) == (401, True)
     assert await status_of(url, Authorization=f"Bearer {TOKEN}") == (200, "")
     assert await status_of(url, Authorization=f"bearer {TOKEN}", X_Forwarded_For="8.8.8.8") == (200, "")
+    twice = [("Authorization", f"Bearer {TOKEN}"), ("Authorization", "Bearer x")]
+    for headers in (twice, twice[::-1]):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{url}/statusz", headers=headers) as answer,
+        ):
+            assert answer.status == 400
 
 
 async def test_the_token_comes_from_the_environment_or_a_file_and_is_never_shown(project: Project) -> None:
