@@ -38,6 +38,7 @@ from .store.protocol import Store
 from .supervision import Supervisor
 from .threads import handed_over, in_thread
 from .topics import Topic
+from .turns import Turns
 from .waiting import told, waiting
 from .write_ahead import WriteAheadStore
 
@@ -78,6 +79,8 @@ class CoreBus:
         if isinstance(self.broker, CheckedBroker):
             self.broker.complain = partial(self.supervisor.note, "publications from elsewhere", down=False)
         self.flusher = Flusher(OUTBOX_CEILING, self.supervisor)
+        self.turns = Turns()
+        """Where clients wait that send more than one turn of the event loop takes from them."""
         self.gate = Gate()
         self.heartbeats = Heartbeats(self.supervisor)
         self.connecting: set[ClientConnection] = set()

@@ -126,7 +126,7 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
 async def give_way(connection: ClientConnection, ctx: Context) -> None:
     """Let others have their turn: a chain that never waits would go on as long as its client sends."""
     try:
-        await asyncio.sleep(0)
+        await connection.socket.bus.turns.own()
     except asyncio.CancelledError as error:
         lifecycle.failed(connection, ctx, error)
 

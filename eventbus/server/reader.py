@@ -162,6 +162,10 @@ class Reader:
         self._rest, self._at, self.pending = data, at, pending
         return False
 
+    def hold(self, data: bytes) -> None:
+        """Keep the data for the next turn, behind what waits here."""
+        self._keep(self._rest[self._at :] + data, 0, pending=True)
+
     def drop(self) -> None:
         """Nothing of what waits here is of interest any more."""
         self._rest, self._at, self.pending = b"", 0, False

@@ -25,6 +25,9 @@ logger = logging.getLogger("eventbus")
 LINGER = 1.0
 """Seconds that a client that broke the protocol has to read the close frame before the transport ends."""
 
+LARGE = 16_384
+"""Bytes of one read that have to wait where many clients send more than is taken from them at once."""
+
 FEW = 16
 """Pings of one turn of the loop that are answered one by one, as some clients expect; of more, the newest."""
 
@@ -49,6 +52,7 @@ class SocketWire(asyncio.Protocol):
         "_silent",
         "_stopped",
         "_timer",
+        "_turns",
         "_writing_paused",
         "_written",
         "close_sent",
@@ -78,6 +82,7 @@ class SocketWire(asyncio.Protocol):
         limited = options.max_messages or options.max_bytes
         self.rate = Rate(options.max_messages, options.max_bytes) if limited else None
         """What the client may send; control frames and short fragments count as messages."""
+        self._turns = connection.socket.bus.turns
         self.inbox = Inbox(self)
         self.reader = Reader(self.inbox, options.max_message_size, connection.outbox.deflate is not None)
         self._parse = self.reader.parse
@@ -135,7 +140,13 @@ class SocketWire(asyncio.Protocol):
         ):
             self._parse(data)
         elif not self.over:
-            self._take(data)
+            if len(data) > LARGE and self._turns.crowded:
+                # Others came first, and have not had their turn yet.
+                self.reader.hold(data)
+                self._between = False
+                self._steer()
+            else:
+                self._take(data)
 
     def _take(self, data: bytes) -> None:
         """Parse as much as may be in one turn of the event loop."""
@@ -162,7 +173,7 @@ class SocketWire(asyncio.Protocol):
         pending = self.reader.pending
         if pending and not self._reading_paused and not self._going_on:
             self._going_on = True
-            self.loop.call_soon(self._go_on)
+            self._turns.go_on_with(self._go_on)
         stop = pending or self._reading_paused
         if stop is not self._stopped:
             self._stopped = stop

@@ -145,3 +145,43 @@ async def test_a_retired_connection_has_all_handled_that_had_come_though_others_
     assert frames[-1].close_code == 1001
     await until(lambda: ends)
     assert ends == [(1001, "bye")]
+
+
+async def test_many_who_send_at_once_share_a_turn(
+    bus: EventBus, public: BusSocket, serve: Serve, until: Until
+) -> None:
+    turn = 0
+    seen: Counter[int] = Counter()
+    handled = Handled()
+    stop = False
+
+    async def count() -> None:
+        nonlocal turn
+        while not stop:
+            turn += 1
+            await asyncio.sleep(0)
+
+    @public.on("message")
+    async def compute(ctx: Context, call_next: Next) -> Context:
+        if len(handled) == MANY_CLIENTS:
+            seen[turn] += 1
+        end = time.perf_counter() + 0.002
+        while time.perf_counter() < end:
+            pass
+        return await handled.handle(ctx, call_next)
+
+    session = await serve(bus)
+    clients = [await RawClient.connect(session) for _ in range(MANY_CLIENTS)]
+    counting = asyncio.create_task(count())
+    for client in clients:
+        client.writer.write(masked(BINARY) * 30)
+    await until(lambda: handled.total() == 30 * MANY_CLIENTS)
+    stop = True
+    await counting
+    for client in clients:
+        async with client:
+            pass
+    assert max(seen.values()) <= 8
+
+
+MANY_CLIENTS = 20

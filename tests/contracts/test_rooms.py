@@ -33,7 +33,7 @@ LEVELS = [
     {"errors", "nesting", "channel_names"},
     {
         *("events", "audiences", "description", "documents", "paths", "startup", "addresses", "refusals"),
-        *("files", "signals", "budget", "threads", "waiting", "cookies"),
+        *("files", "signals", "budget", "threads", "turns", "waiting", "cookies"),
     },
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""

@@ -11,6 +11,7 @@ import pytest
 from aiohttp.http import WebSocketError
 
 from eventbus.server.wire import SocketWire
+from eventbus.turns import Turns
 from tests.raw_client import BINARY, PING, masked
 
 LENGTHS = (0, 1, 2, 124, 125, 126, 127, 200, 65535, 65536)
@@ -38,7 +39,9 @@ class Transport:
 
 def wire_to(transport: Transport) -> SocketWire:
     """A wire that nobody reads from."""
-    connection: Any = SimpleNamespace(outbox=SimpleNamespace(deflate=None))
+    connection: Any = SimpleNamespace(
+        outbox=SimpleNamespace(deflate=None), socket=SimpleNamespace(bus=SimpleNamespace(turns=Turns()))
+    )
     options: Any = SimpleNamespace(heartbeat=0, max_message_size=100_000, max_messages=0, max_bytes=0)
     end: Any = transport
     return SocketWire(connection, end, options)
