@@ -180,6 +180,10 @@ class Outbox:
     def flush_slice(self) -> None:
         """The same, but with much to compress only some of it; the flusher comes back to the rest."""
         deflate = self.deflate
+        if deflate is None and self.backlog is None:
+            # As nearly always: nothing is compressed here, and nothing waits.
+            self._write_pushed()
+            return
         if deflate is None or not deflate.takeover or self._size <= CHUNK or self._wire is None:
             self._write_pushed()
         else:
