@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from ..description import describe, log_error
-from ..errors import ConfigError
+from ..errors import ConfigError, EventBusError
 from ..host import serving
 from ..signals import Stopped, signals
 from ..supervision import stopped
@@ -49,7 +49,10 @@ def run(bus: EventBus, host: str, port: int, reloader: Reloader | None = None, w
         signals.bound(FAREWELL)
 
     with signals.borrowed():
-        run_to_end(loop_factory(), serve(bus, host, port, reloader, watch), bus.supervisor.note, ended)
+        try:
+            run_to_end(loop_factory(), serve(bus, host, port, reloader, watch), bus.supervisor.note, ended)
+        except asyncio.CancelledError:
+            raise EventBusError("the server has ended: a plugin has cancelled its task") from None
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

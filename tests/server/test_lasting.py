@@ -189,3 +189,16 @@ async def test_the_status_is_there_without_the_executor_of_the_loop(bus: EventBu
         assert (await answer.json())["memory"]["rss"] > 0
     bus._look_at_memory()
     assert not bus.supervisor.crashes
+
+
+def test_a_plugin_that_cancels_every_task_ends_it_with_one_line(project: Project) -> None:
+    every = "        for task in asyncio.all_tasks():\n            task.cancel()\n"
+    project.write("app.py", APP.replace("        await asyncio.gather(die())\n", every))
+    project.config(CONFIG)
+    server = project.serve()
+    client = SyncClient(server.url, "/public")
+    client.send("die")
+    assert server.process.wait(30) == 1, server.text()
+    client.socket.close()
+    assert "eventbus: the server has ended: a plugin has cancelled its task" in server.text()
+    assert "Traceback" not in server.text()
