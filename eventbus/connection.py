@@ -75,6 +75,7 @@ class ClientConnection:
         "_channels",
         "_closer",
         "_grace",
+        "_graced",
         "_handshake",
         "_id",
         "_identity",
@@ -137,6 +138,8 @@ class ClientConnection:
         self._session: dict[str, Any] | None = None
         self._closer: asyncio.Task[None] | None = None
         self._grace: asyncio.TimerHandle | None = None
+        self._graced: Context | None = None
+        """The message that was handled when the grace began."""
 
     @property
     def id(self) -> str:
@@ -332,12 +335,23 @@ class ClientConnection:
             await asyncio.wait([self._closer])
 
     def client_left(self) -> None:
-        """The client is known to be gone: a handler still at work has the grace to come to its end."""
+        """The client is gone, or has closed: a handler still at work has the grace to come to its end.
+
+        While the client waits for the answer to its close frame, each message before that has the grace.
+        """
         if self._grace is None and not self.settled and self._state is not CLOSED:
-            loop = asyncio.get_running_loop()
-            self._grace = loop.call_later(self._socket.options.grace, self._expire)
+            self._begin_grace()
+
+    def _begin_grace(self) -> None:
+        self._graced = self.handling
+        loop = asyncio.get_running_loop()
+        self._grace = loop.call_later(self._socket.options.grace, self._expire)
 
     def _expire(self) -> None:
+        wire = self._wire
+        if wire is not None and not wire.lost and self.handling is not self._graced:
+            self._begin_grace()
+            return
         self.expired = True
         if self._task is not None:
             self._task.cancel()

@@ -32,6 +32,9 @@ SECONDS = 0.001
 class Wire(Protocol):
     """The way to one client: what the endpoint gives to a connection once the handshake is done."""
 
+    lost: bool
+    """Whether the transport has ended."""
+
     def write(self, data: bytes) -> None:
         """Hand whole frames to the transport; a client that is gone gets nothing, and nothing is raised."""
         ...

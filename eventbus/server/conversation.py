@@ -115,6 +115,10 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
             failed(connection, ctx, error)
         if not waiting:
             since = 0.0
+        elif connection.expired or bus.shutdown.cancelling:
+            # The handler swallowed its cancelling: none begins behind it.
+            connection.handling = None
+            return
         elif not since:
             since = monotonic()
         elif monotonic() - since > SECONDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable
@@ -216,6 +217,51 @@ async def test_a_handler_that_hangs_is_cancelled_after_the_grace_when_its_client
     client._response.connection.transport.abort()  # type: ignore[union-attr]
     await until(lambda: ends)
     assert (outcome, ends) == (["cancelled"], [(1006, "")])
+    await client.close()
+
+
+async def test_each_message_before_a_close_frame_has_the_grace(
+    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve
+) -> None:
+    public.options = dataclasses.replace(public.options, grace=0.2)
+
+    @public.on("message")
+    async def slow(ctx: Context, call_next: Next) -> Context:
+        await asyncio.sleep(0.1)
+        ctx.connection.send(ctx.request.text)
+        return ctx
+
+    session = await serve(bus)
+    async with session.ws_connect("/public", autoclose=False) as client:
+        for number in range(6):
+            await client.send_str(str(number))
+        # As `close` does, but what was asked before is read.
+        await client._writer.close(1000, b"")
+        assert [(await client.receive()).data for _ in range(7)] == [*"012345", 1000]
+    assert ends == [(1000, "")]
+
+
+async def test_no_message_begins_behind_a_handler_that_swallows_its_cancelling(
+    bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until
+) -> None:
+    public.options = dataclasses.replace(public.options, grace=0.2)
+    begun: list[str] = []
+
+    @public.on("message")
+    async def deaf(ctx: Context, call_next: Next) -> Context:
+        begun.append(ctx.request.text)
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return ctx
+
+    session = await serve(bus)
+    client = await session.ws_connect("/public")
+    for text in "abc":
+        await client.send_str(text)
+    await until(lambda: begun)
+    client._response.connection.transport.abort()  # type: ignore[union-attr]
+    await until(lambda: ends)
+    assert (begun, ends) == (["a"], [(1006, "")])
     await client.close()
 
 

@@ -24,6 +24,7 @@ class NotedWire:
     """Notes each write, and in which turn of the event loop it came."""
 
     def __init__(self) -> None:
+        self.lost = False
         self.writes: list[bytes] = []
         self.seconds = 0.0
         """How long a write takes."""

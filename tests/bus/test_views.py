@@ -23,6 +23,7 @@ class Client:
     """Reads with the inflater of the client's side, as long as it reads."""
 
     def __init__(self, takeover: bool) -> None:
+        self.lost = False
         self.takeover = takeover
         self.inflater = zlib.decompressobj(-15)
         self.received: list[str] = []
