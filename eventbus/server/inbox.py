@@ -45,7 +45,7 @@ class Inbox(WebSocketDataQueue):
     one, and `aiohttp.EofStream` once nothing more comes.
     """
 
-    __slots__ = ("_rated", "_wire", "closed")
+    __slots__ = ("_rated", "_wire", "closed", "most")
 
     def __init__(self, wire: SocketWire) -> None:
         super().__init__(wire, LIMIT, loop=wire.loop)  # type: ignore[arg-type]
@@ -53,6 +53,8 @@ class Inbox(WebSocketDataQueue):
         self._rated = wire.rate is not None
         self.closed = False
         """Whether messages are of no interest any more, because of a close frame or a fault."""
+        self.most = 0
+        """Bytes of a message at most, where the reader does not count exactly; 0 where it does."""
 
     def feed_data(self, data: Any, size: int) -> None:
         """Called by the reader for each message and each control frame."""
@@ -64,6 +66,8 @@ class Inbox(WebSocketDataQueue):
             # aiohttp hands text over undecoded, so nobody has looked at its UTF-8 yet (RFC 6455 section 8.1).
             if kind is TEXT and not (payload := data[1]).isascii() and not is_utf8(payload):
                 self.refuse(Fault(CloseCode.INVALID_TEXT, "invalid UTF-8"))
+            elif self.most and len(data[1]) > self.most:
+                self.refuse(Fault(CloseCode.MESSAGE_TOO_BIG, ""))
             elif self._rated and self._too_many(size):
                 self.refuse(overrun(self._wire.rate if self._wire is not None else None))
             else:

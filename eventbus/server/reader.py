@@ -30,6 +30,9 @@ OVERHEAD = 128
 SHORT = 1024
 """A fragment of less counts as a message of its own where messages are counted."""
 
+EXPANSION = 64
+"""Bytes by which what can't be compressed gets longer, beside a thousandth of it (RFC 1951 section 3.2.4)."""
+
 
 class Reader:
     """Takes the bytes of one client, and hands those that it has checked to the parser.
@@ -52,7 +55,12 @@ class Reader:
     def __init__(self, inbox: Inbox, limit: int, compressed: bool) -> None:
         self._inbox = inbox
         # One byte more: aiohttp refuses what is as long as its limit.
-        self._parser = WebSocketReader(inbox, limit + 1, compressed, False)
+        most = limit + 1
+        if compressed:
+            # And it compares the compressed length with it, too, which may be the larger one.
+            most += limit // 1000 + EXPANSION
+            inbox.most = limit
+        self._parser = WebSocketReader(inbox, most, compressed, False)
         self.parse = self._parser.feed_data
         """The parser alone, for bytes that need no look."""
         self._compressed = compressed

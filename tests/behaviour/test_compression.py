@@ -104,6 +104,21 @@ async def test_a_bomb_is_stopped_at_the_limit_and_broken_data_closes(
     await until(lambda: not public.connections)
 
 
+@pytest.mark.parametrize("text", ["x" * 1000, "".join(chr(33 + i * i * 7919 % 90) for i in range(1000))])
+async def test_the_limit_is_on_the_inflated_message_to_the_byte(
+    bus: EventBus, public: BusSocket, serve: Serve, text: str
+) -> None:
+    public.options = dataclasses.replace(public.options, max_message_size=1000)
+    session = await serve(bus)
+    for message, kind in ((text, TEXT), (text + "x", CLOSE)):
+        # Stored, not compressed: it is longer than what it stands for.
+        deflate = zlib.compressobj(0, zlib.DEFLATED, -15)
+        data = deflate.compress(message.encode()) + deflate.flush(zlib.Z_SYNC_FLUSH)
+        async with await RawClient.connect(session, headers=OFFER) as client:
+            client.writer.write(masked(TEXT, data.removesuffix(TAIL), first=0xC1))
+            assert (await client.receive()).opcode == kind
+
+
 async def test_what_is_sent_in_connect_is_compressed_too(bus: EventBus, serve: Serve) -> None:
     other = bus.socket("other", path="/other")
     other.options = dataclasses.replace(other.options, compression=Compression(context_takeover=True))
