@@ -19,12 +19,13 @@ INTERRUPTED = 130
 
 def run() -> None:
     """The console script. Signals are heard before anything else is imported."""
+    # Before anything is opened, and in no time.
+    open_standard_streams()
     if sys.argv[1:2] == ["serve"]:
         signals.install()
     elif os.getpid() == 1:
         # What the first process of a container has no handler for does not reach it.
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    open_standard_streams()
     try:
         from .cli.main import run as run_command
 

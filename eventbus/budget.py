@@ -36,7 +36,7 @@ class Budget:
         """What there is in all."""
         self._began: float | None = None
         self._whole = 0.0
-        self._parts: dict[asyncio.Timeout, float] = {}
+        self._parts: dict[asyncio.Timeout, tuple[float, int]] = {}
 
     def begin(self, delay: float = 0.0) -> None:
         """It counts from now on, or from so many seconds later; later calls change nothing."""
@@ -56,9 +56,11 @@ class Budget:
         self._tighten()
 
     def _tighten(self) -> None:
-        for part, share in list(self._parts.items()):
+        for part, (share, parts) in list(self._parts.items()):
             when = part.when()
-            if when is not None and not part.expired():
+            if when is None:
+                part.reschedule(asyncio.get_running_loop().time() + self.left(share, parts))
+            elif not part.expired():
                 part.reschedule(min(when, self.until(share)))
 
     def until(self, share: float) -> float:
@@ -74,8 +76,19 @@ class Budget:
     @contextlib.asynccontextmanager
     async def part(self, share: float, parts: int = 1) -> AsyncIterator[None]:
         """Cancel what is in the block when its time is over. Raises TimeoutError then."""
-        limit = asyncio.timeout(self.left(share, parts))
-        self._parts[limit] = share
+        async with self._limited(self.left(share, parts), share, parts):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def once_begun(self, share: float, parts: int = 1) -> AsyncIterator[None]:
+        """The same, for what may take any time as long as nothing has begun to end."""
+        async with self._limited(None if self._began is None else self.left(share, parts), share, parts):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _limited(self, seconds: float | None, share: float, parts: int) -> AsyncIterator[None]:
+        limit = asyncio.timeout(seconds)
+        self._parts[limit] = share, parts
         try:
             async with limit:
                 yield

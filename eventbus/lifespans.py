@@ -71,7 +71,10 @@ class Lifespans:
         try:
             for lifespan in self.wanted:
                 if not any(running.same_as(lifespan) for running, _ in self.running):
-                    entered.append((lifespan, await enter(lifespan, timeout)))
+                    # When it is cancelled because the server stops, its clean-up has no time without end.
+                    async with self._budget.once_begun(LIFESPANS, len(self.running) + len(entered) + 1):
+                        context = await enter(lifespan, timeout)
+                    entered.append((lifespan, context))
         except BaseException:
             await leave(entered, self._budget)
             raise

@@ -8,14 +8,19 @@ container needs that most: what it has no handler for does not reach it at all.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType, FunctionType, MethodType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .wakeup import Wakeup
 
 STOP = (signal.SIGTERM, signal.SIGINT)
 """What ends the server."""
@@ -37,6 +42,9 @@ so that whoever has seen the server begin to stop can ask it to hurry.
 
 AT_ONCE = 2.0
 """Seconds that the end may take after a second signal."""
+
+STARTING = 5.0
+"""Seconds that the end may take while nothing is open yet."""
 
 CUT = 1
 """Exit status of an end that left something undone."""
@@ -84,7 +92,9 @@ class Signals:
         self._installed = False
         self._listener: Listener | None = None
         self._interrupts = False
-        self._limit: threading.Timer | None = None
+        self._wakeup: Wakeup | None = None
+        self._unheard = 0.0
+        """When the first stop signal came, if the main thread has not handled it; monotonic, in seconds."""
 
     def install(self) -> None:
         """Hear them from now on, until the process ends. Only in the main thread."""
@@ -93,6 +103,11 @@ class Signals:
         self._installed = True
         for number in OWN:
             signal.signal(number, self._heard)
+        from .wakeup import Wakeup  # only now, because it needs modules of some weight
+
+        self._wakeup = Wakeup(OWN, self._unanswered, self._answered)
+        self._wakeup.start()
+        atexit.register(self._ignore)
 
     def hold(self, who: str = "") -> None:
         """Take back the signals that other code handles or blocks now, and say so; `who` may have done it.
@@ -118,6 +133,9 @@ class Signals:
                 for each in sorted(blocked):
                     self._tell_of(each, f"was blocked{f' by {who}' if who else ''}")
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+        if self._wakeup is not None:
+            # After the above, which may have had the loop let go of it.
+            self._wakeup.hold()
 
     def _tell_of(self, number: int, what: str, more: str = "") -> None:
         name = signal.Signals(number).name
@@ -136,10 +154,15 @@ class Signals:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            self.end_within(None)
-            self._installed = False
+            self._close()
             self.name, self.came, self.cuts, self.reloads = "", 0.0, 0, 0
             self._finished = False
+            self._unheard = 0.0
+
+    @property
+    def heard(self) -> bool:
+        """Whether they are heard here; if not, the process is somebody else's."""
+        return self._installed
 
     @property
     def settled(self) -> float:
@@ -188,14 +211,10 @@ class Signals:
 
         A later call takes the place of an earlier one.
         """
-        if self._limit is not None:
-            self._limit.cancel()
-            self._limit = None
         if seconds is not None:
-            why = why or f"the end took longer than {seconds:g} s, so what is left is cut off"
-            self._limit = threading.Timer(seconds, self._end, (status, why))
-            self._limit.daemon = True
-            self._limit.start()
+            self._end_at(time.monotonic() + seconds, seconds, status, why)
+        elif self._wakeup is not None:
+            self._wakeup.never()
 
     def finish(self, seconds: float, status: int) -> None:
         """Everything has ended, but for what plugins have left behind: that has so many seconds.
@@ -214,6 +233,26 @@ class Signals:
         if self._installed and not self._finished:
             self.end_within(seconds)
 
+    @contextlib.contextmanager
+    def ahead_of_the_loop(self) -> Iterator[None]:
+        """Within the block, which runs in an event loop, signals are heard though the loop is blocked."""
+        if self._wakeup is None:
+            yield
+            return
+        with self._wakeup.ahead_of_the_loop():
+            yield
+
+    def _end_at(self, when: float, seconds: float, status: int = CUT, why: str = "") -> None:
+        why = why or f"the end took longer than {seconds:g} s, so what is left is cut off"
+        end = functools.partial(self._end, status, why)
+        if self._wakeup is not None:
+            self._wakeup.at(when, end)
+        else:
+            # A command that serves nothing, and is over.
+            timer = threading.Timer(when - time.monotonic(), end)
+            timer.daemon = True
+            timer.start()
+
     def _end(self, status: int, why: str) -> None:
         try:
             self.last_words(why)
@@ -221,8 +260,14 @@ class Signals:
             os._exit(status)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._finished:
-            return
+        try:
+            if not self._finished:
+                self._act(number)
+        finally:
+            if self._wakeup is not None:
+                self._wakeup.answer()
+
+    def _act(self, number: int) -> None:
         if number == RELOAD:
             if self._listener is None:
                 self.reloads += 1
@@ -230,20 +275,71 @@ class Signals:
                 self._listener.reload()
         elif not self.name:
             self.name, self.came = signal.Signals(number).name, time.monotonic()
+            # Those that came together may all have waited for the main thread: the limit alone is from then.
+            self._limit_from(self._unheard or self.came)
             if self._listener is not None:
-                self.end_within(self._listener.allowance())
                 self._listener.stop()
             if self._interrupts:
                 raise Stopped(self.name)
         elif time.monotonic() >= self.settled:
             self._second()
 
+    def _limit_from(self, came: float) -> None:
+        allowed = STARTING if self._listener is None else self._listener.allowance()
+        self._end_at(came + allowed, allowed)
+
+    def _unanswered(self, number: int, came: float) -> None:
+        """The main thread is in code that runs no handler, so what must not wait is done beside it."""
+        if number not in STOP or self._finished:
+            return
+        first = self.came or self._unheard
+        if not first:
+            self._unheard = came
+            self._limit_from(came)
+        elif came >= first + SETTLE:
+            self._hurry()
+
+    def _answered(self) -> None:
+        """It runs handlers again."""
+        if self._unheard and not self.name:
+            # The signal was not for this process, but for a child that has just been forked.
+            self.end_within(None)
+        self._unheard = 0.0
+
+    def leave(self) -> None:
+        """In a child that is forked, signals do what they do by default."""
+        wakeup, self._wakeup = self._wakeup, None
+        if wakeup is None:
+            return
+        atexit.unregister(self._ignore)
+        wakeup.leave()
+        for number in OWN:
+            if signal.getsignal(number) is self._heard:
+                usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+                signal.signal(number, usual)
+
+    def _ignore(self) -> None:
+        """The interpreter ends, which would make Python's handlers those of the system again."""
+        for number in OWN:
+            signal.signal(number, signal.SIG_IGN)
+        self._close()
+
+    def _close(self) -> None:
+        wakeup, self._wakeup = self._wakeup, None
+        self._installed = False
+        if wakeup is not None:
+            atexit.unregister(self._ignore)
+            wakeup.close()
+
+    def _hurry(self) -> None:
+        self.end_within(AT_ONCE, why="the end that was cut short did not come, so what is left is cut off")
+
     def _second(self) -> None:
         self.cuts += 1
         if self._listener is None or self.cuts > 1:
             # Nothing is open yet, nothing is open any more, or there is no patience left.
             self._end(CUT, "a further signal came, so what is left is cut off")
-        self.end_within(AT_ONCE, why="the end that was cut short did not come, so what is left is cut off")
+        self._hurry()
         if self._listener is not None:
             self._listener.cut()
 
@@ -268,3 +364,6 @@ def told_of(handler: Any) -> str:
 
 signals = Signals()
 """Those of this process."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=signals.leave)

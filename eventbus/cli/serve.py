@@ -14,6 +14,7 @@ from ..errors import ConfigError
 from ..host import leave_what_hangs
 from ..logs import Streams
 from ..server.configured import configured, read, warn
+from ..server.ending import FAREWELL
 from ..server.reloader import Reloader
 from ..server.run import run
 from ..signals import Stopped, signals
@@ -32,6 +33,7 @@ def serve(arguments: argparse.Namespace) -> int:
     try:
         return run_server(arguments, streams)
     except Stopped as stopped:
+        signals.finish(FAREWELL, 0)
         print(f"eventbus: stopped while starting ({stopped})", file=sys.stderr)
         return 0
     finally:

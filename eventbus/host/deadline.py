@@ -84,6 +84,8 @@ class Watch:
         self.signalled = False
         """Whether a signal came whose handler may have raised."""
         self._armed = self._started = False
+        self._over = False
+        """Whether the time is over: others may interrupt the main thread, too."""
         self._ended = threading.Event()
         self._before: dict[int, signal.Handlers | Callable[[int, FrameType | None], object]] = {}
         self._ours: dict[int, Callable[[int, FrameType | None], object]] = {}
@@ -134,7 +136,12 @@ class Watch:
 
         return note
 
-    def _interrupted(self, _: int, frame: FrameType | None) -> None:
+    def _interrupted(self, number: int, frame: FrameType | None) -> None:
+        if not self._over:
+            before = self._before[number]
+            if callable(before):
+                before(number, frame)
+            return
         if not self._armed:
             return
         if not self.hung:
@@ -146,6 +153,7 @@ class Watch:
         if self._ended.wait(self.timeout):
             return
         assert INTERRUPT is not None
+        self._over = True
         for _ in range(INTERRUPTS):
             signal.pthread_kill(thread, INTERRUPT)
             if self._ended.wait(PAUSE):

@@ -60,12 +60,13 @@ class Ending:
         self._bus = bus
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
+        self._over = False
 
     def stop(self) -> None:
         self._soon(self._settle)
 
     def cut(self) -> None:
-        self._soon(self._bus.shutdown.cut)
+        self._soon(self._cut)
 
     def reload(self) -> None:
         self._soon(self._reload)
@@ -84,7 +85,9 @@ class Ending:
 
     def done(self) -> None:
         """All that the server is about has ended; what plugins have left behind has a moment."""
-        signals.finish(FAREWELL, 1 if self._bus.shutdown.was_cut else 0)
+        self._over = True
+        if signals.heard:
+            signals.finish(FAREWELL, 1 if self._bus.shutdown.was_cut else 0)
 
     def _soon(self, act: Callable[[], object]) -> None:
         self._loop.call_soon_threadsafe(act)
@@ -99,8 +102,12 @@ class Ending:
             self._bus.shutdown.budget.begin()
             self._task.cancel()
 
+    def _cut(self) -> None:
+        if not self._over:
+            self._bus.shutdown.cut()
+
     def _reload(self) -> None:
-        if self.begun.is_set():
+        if signals.name or self.begun.is_set():
             logger.info("SIGHUP is ignored: the server stops")
         else:
             self.reloads.ask("SIGHUP")

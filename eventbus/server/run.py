@@ -83,7 +83,7 @@ async def serve(
     manager = notifier(os.environ)
     ending = Ending(bus)
     serving.set(True)
-    with signals.told_to(ending):
+    with signals.told_to(ending), signals.ahead_of_the_loop():
         try:
             try:
                 await runner.setup()
@@ -105,8 +105,8 @@ async def serve(
                 await end(bus, runner, tasks)
         finally:
             await runner.cleanup()
+        ending.done()
         logger.info("stopped")
-    ending.done()
 
 
 def in_background(

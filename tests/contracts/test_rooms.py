@@ -31,9 +31,10 @@ LEVELS = [
     {"supervision"},
     {"context", "logs"},
     {"errors", "nesting", "channel_names"},
+    {"signals"},
     {
         *("events", "audiences", "description", "documents", "paths", "startup", "addresses", "refusals"),
-        *("files", "signals", "budget", "threads", "turns", "waiting", "cookies"),
+        *("files", "wakeup", "budget", "threads", "turns", "waiting", "cookies"),
     },
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""
