@@ -81,7 +81,7 @@ async def test_one_outbox_that_can_not_be_written_stops_none_of_the_others() -> 
         def __init__(self, number: int) -> None:
             self.number = number
 
-        def flush(self) -> None:
+        def flush_slice(self) -> None:
             if self.number == 1:
                 raise Panic
             written.append(self.number)
@@ -138,9 +138,9 @@ async def test_one_connection_that_can_not_be_sent_to_takes_nothing_from_the_oth
             raise RuntimeError(name)
 
     kept = first.outbox
-    monkeypatch.setattr(first, "outbox", Outbox())
+    monkeypatch.setattr(first, "_outbox", Outbox())
     await public.publish("news", "text")
-    monkeypatch.setattr(first, "outbox", kept)
+    monkeypatch.setattr(first, "_outbox", kept)
     for client in clients[1:]:
         assert await client.receive_str(timeout=10) == "text"
     assert bus.supervisor.crashes["delivery to a connection"] == 1
