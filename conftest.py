@@ -7,7 +7,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test is timed: on a busy machine an example takes as long as it takes.
+hypothesis.settings.register_profile("eventbus", deadline=None)
+hypothesis.settings.load_profile("eventbus")
 
 DESCRIPTORS = Path("/proc/self/fd")
 TASKS = Path("/proc/self/task")

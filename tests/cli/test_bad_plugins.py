@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -164,12 +165,20 @@ def damaged(project: Project) -> dict[str, str]:
     }
 
 
+def own_words(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command says on stderr, but for what plugins print there and what was put back after them."""
+    lines = done.stderr.splitlines(keepends=True)
+    return "".join(
+        each for each in lines if each != '{"not": "json"}\n' and "changed the working" not in each
+    )
+
+
 def rows_of(project: Project) -> dict[str, Any]:
     """The rows of `eventbus plugins`, which are text too."""
     done = project.run("plugins", "--json")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, own_words(done)) == (0, "")
     text = project.run("plugins")
-    assert (text.returncode, text.stderr) == (0, "")
+    assert (text.returncode, own_words(text)) == (0, "")
     rows = {row["name"]: row for row in json.loads(done.stdout)}
     for name in rows:
         assert f"{name} " in text.stdout
@@ -181,11 +190,11 @@ def survive(project: Project) -> None:
     """The commands that run with a configuration that names none of the bad ones."""
     for command in (["--help"], ["check"], ["chains"]):
         done = project.run(*command)
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, own_words(done)) == (0, "")
     done = project.run("schema")
     assert done.returncode == 0
     json.loads(done.stdout)
-    assert all(line.startswith("eventbus: left out plugin ") for line in done.stderr.splitlines())
+    assert all(line.startswith("eventbus: left out plugin ") for line in own_words(done).splitlines())
     server = project.serve()
     server.reload()
     assert server.stop() == 0
@@ -237,7 +246,7 @@ def test_a_bad_plugin_that_is_used_is_a_finding_or_works(project: Project, name:
     elif name == "no-class":
         said = "eventbus_options returned 3, which is no class"
     if not said:
-        assert (done.returncode, done.stderr) == (0, "")
+        assert (done.returncode, own_words(done)) == (0, "")
         return
     assert done.returncode == 2
     assert said in done.stderr
