@@ -45,6 +45,8 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     path, finders, modules = list(sys.path), list(sys.meta_path), set(sys.modules)
+    # A test before this one may have loaded an application in this process: its finder comes first.
+    sys.meta_path[:] = [each for each in finders if not isinstance(each, Application)]
     yield World(tmp_path)
     sys.path[:], sys.meta_path[:] = path, finders
     for name in sys.modules.keys() - modules:
