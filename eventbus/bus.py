@@ -162,7 +162,7 @@ class CoreBus:
 
     def channels(self, space: str) -> Channels:
         """The channels of a space; the same object every time."""
-        return self._spaces.setdefault(space, Channels(self.supervisor))
+        return self._spaces.setdefault(space, Channels(self.supervisor, self.flusher))
 
     @property
     def store(self) -> CheckedStore:

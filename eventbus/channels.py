@@ -12,13 +12,15 @@ from .supervision import Supervisor
 
 if TYPE_CHECKING:
     from .connection import ClientConnection
+    from .flusher import Flusher
 
 
 class Channels:
     """The channels of one space. Subscribing costs O(1), publishing O(audience)."""
 
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, supervisor: Supervisor, flusher: Flusher) -> None:
         self._supervisor = supervisor
+        self._flusher = flusher
         self._audiences: Audiences[ClientConnection] = Audiences()
 
     def subscribe(self, channel: str, connection: ClientConnection) -> str:
@@ -48,6 +50,7 @@ class Channels:
             except Exception as error:
                 # One that can't be sent to takes nothing from the others.
                 self._supervisor.note("delivery to a connection", error)
+        self._flusher.delivered += count
         return count
 
     @property

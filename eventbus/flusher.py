@@ -20,6 +20,13 @@ SLICE = 256
 SECONDS = 0.001
 """How long they are written at most, but for the first: large or compressed frames take longer."""
 
+AHEAD = 16_384
+"""Deliveries that may be made while an audience is written to: together they take a few milliseconds.
+
+What is published meanwhile leaves in the same writes. So an audience of a thousand gets sixteen publications
+at once, and one of a hundred thousand gets each by itself.
+"""
+
 
 class Flusher:
     """Writes every touched outbox once, in the next turn of the event loop."""
@@ -36,8 +43,10 @@ class Flusher:
         self._audience: deque[Outbox] = deque()
         """Those that got something published first: who gets an answer does not wait behind all of them."""
         self._scheduled = False
-        self.late: asyncio.Future[None] | None = None
-        """Set while an audience is larger than one slice: who publishes then waits until it is written to."""
+        self.delivered = 0
+        """Deliveries of what was published that were made since no audience was left to write to."""
+        self._caught_up: asyncio.Future[None] | None = None
+        """Done as soon as no audience is left; made for those who wait for that."""
         self._slow: dict[Outbox, int] = {}
         """Which outboxes hold something, each with its class of size."""
         self._classes: dict[int, OrderedDict[Outbox, None]] = {}
@@ -51,11 +60,18 @@ class Flusher:
             self._scheduled = True
         (self._audience if published else self._touched).append(outbox)
 
+    @property
+    def behind(self) -> bool:
+        """Whether so much was published that who publishes more has to wait for `caught_up`."""
+        return self.delivered >= AHEAD and self._scheduled
+
     async def caught_up(self) -> None:
-        """Wait until the audiences of earlier publishes have been written to."""
-        while self.late is not None:
+        """Wait until the audiences of earlier publishes have been written to, unless little was published."""
+        while self.behind:
+            if self._caught_up is None:
+                self._caught_up = asyncio.get_running_loop().create_future()
             # Waiting, not awaiting: many may wait, and one of them may be cancelled.
-            await asyncio.wait([self.late])
+            await asyncio.wait([self._caught_up])
 
     def _flush(self) -> None:
         """Write a slice of those that get answers, and one of those that get what was published."""
@@ -63,11 +79,11 @@ class Flusher:
             self._write(self._touched)
         if self._audience:
             self._write(self._audience)
-            if self._audience:
-                self.late = self.late or asyncio.get_running_loop().create_future()
-            elif self.late is not None:
-                self.late.set_result(None)
-                self.late = None
+        if not self._audience:
+            self.delivered = 0
+            if self._caught_up is not None:
+                self._caught_up.set_result(None)
+                self._caught_up = None
         if self._touched or self._audience:
             asyncio.get_running_loop().call_soon(self._flush)
         else:

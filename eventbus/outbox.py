@@ -182,10 +182,15 @@ class Outbox:
 
     def flush_slice(self) -> None:
         """The same, but with much to compress only some of it; the flusher comes back to the rest."""
-        deflate = self.deflate
-        if deflate is None and self.backlog is None:
-            # As nearly always: nothing is compressed here, and nothing waits.
-            self._write_pushed()
+        deflate, wire = self.deflate, self._wire
+        if deflate is None and self.backlog is None and wire is not None:
+            # As nearly always: nothing is compressed here, and nothing waits. It is written out, since a call
+            # more for each of a large audience is felt.
+            if frames := self._frames:
+                data = frames[0] if len(frames) == 1 else b"".join(frames)
+                frames.clear()
+                self._size = 0
+                wire.write(data)
             return
         if deflate is None or not deflate.takeover or self._size <= CHUNK or self._wire is None:
             self._write_pushed()

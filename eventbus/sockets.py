@@ -221,7 +221,7 @@ class BusSocket:
             raise TypeError("exclude takes several connection ids, such as [id], not a str")
         left_out = frozenset(text_of(each, "a connection id") for each in exclude)
         key = None if key is None else text_of(key, "a key")
-        if self.bus.flusher.late is not None:
+        if self.bus.flusher.behind:
             # Otherwise one who publishes faster than it can be written would fill the memory.
             await self.bus.flusher.caught_up()
         await self.bus.broker.publish(Publication(self.space, channel, data, left_out, key))

@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from eventbus import ConnectionGone, Context, EventBus, Next
+from eventbus.flusher import AHEAD
 from eventbus.sockets import BusSocket
 from tests.conftest import Serve, Until
 
@@ -265,3 +266,26 @@ async def test_drain_says_when_the_client_has_left_before_what_was_sent(
     await until(lambda: connection.outbox.backlog is not None)
     client._response.connection.transport.abort()  # type: ignore[union-attr]
     await until(lambda: drained == ["left", "gone"])
+
+
+async def test_a_publisher_that_never_pauses_lets_others_have_their_turn(
+    bus: EventBus, public: BusSocket, serve: Serve
+) -> None:
+    session = await serve(bus)
+    count = AHEAD // 2
+    async with session.ws_connect("/public") as one, session.ws_connect("/public") as other:
+        turns = 0
+
+        def turn() -> None:
+            nonlocal turns, handle
+            turns += 1
+            handle = asyncio.get_running_loop().call_soon(turn)
+
+        handle = asyncio.get_running_loop().call_soon(turn)
+        # As many deliveries as may be made in one turn, twice.
+        for number in range(2 * count):
+            await public.publish("news", str(number))
+        handle.cancel()
+        assert turns
+        for client in (one, other):
+            assert [await client.receive_str() for _ in range(2 * count)] == list(map(str, range(2 * count)))

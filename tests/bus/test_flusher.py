@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from eventbus.backlog import Backlog
 from eventbus.deflate import TAIL, Compression, Deflate
-from eventbus.flusher import SECONDS, SLICE, Flusher
+from eventbus.flusher import AHEAD, SECONDS, SLICE, Flusher
 from eventbus.frames import encode
 from eventbus.outbox import CHUNK, JOINED, Outbox
 
@@ -113,19 +113,34 @@ async def test_an_answer_does_not_wait_behind_a_large_audience() -> None:
         await asyncio.sleep(0)
 
 
+async def test_what_is_published_while_an_audience_is_written_to_leaves_in_the_same_writes() -> None:
+    flusher = Flusher(1)
+    audience = [opened(flusher) for _ in range(4 * SLICE)]
+    for _ in range(AHEAD // len(audience)):
+        await flusher.caught_up()
+        assert not any(wire.writes for _, wire in audience)
+        for outbox, _ in audience:
+            outbox.push(b"x", ("news", None))
+        flusher.delivered += len(audience)
+    await flusher.caught_up()
+    assert {len(wire.writes) for _, wire in audience} == {1}
+    assert not flusher.delivered
+
+
 async def test_who_publishes_next_waits_until_a_large_audience_is_written_to() -> None:
     flusher = Flusher(1)
     await flusher.caught_up()
     audience = [opened(flusher) for _ in range(3 * SLICE)]
     for outbox, _ in audience:
         outbox.push(b"x", ("news", None))
+    flusher.delivered = AHEAD
     await asyncio.sleep(0)
     waiting = [asyncio.create_task(flusher.caught_up()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
     await asyncio.wait(waiting)
     assert all(wire.writes for _, wire in audience)
-    assert flusher.late is None
+    assert not flusher.behind
 
 
 async def test_much_that_was_pushed_to_one_is_compressed_in_slices() -> None:

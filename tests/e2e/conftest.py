@@ -1,4 +1,4 @@
-"""A server as an operator runs it: a process of its own, ended by a signal."""
+"""A server as an operator runs it, a process of its own, ended by a signal; and a real browser."""
 
 from __future__ import annotations
 
@@ -10,15 +10,30 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, async_playwright
+
+from tests.tools import tool
 
 REPOSITORY = Path(__file__).parents[2]
 START_SECONDS = 30
 STOP_SECONDS = 30
 LISTENING = re.compile(r"listening on (http://\S+)")
+
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 Start = Callable[[Sequence[str | Path], Path], "Server"]
 
@@ -89,3 +104,26 @@ def server(start: Start, tmp_path: Path) -> Server:
     config = tmp_path / "eventbus.toml"
     shutil.copy(REPOSITORY / "config" / "eventbus.toml", config)
     return start([sys.executable, "-m", "eventbus", "serve", config, "--port", "0"], tmp_path)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    """The path of Debian's chromium."""
+    return tool("chromium", "apt-get install chromium")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def process(chromium: str) -> AsyncIterator[Browser]:
+    """The browser's process: one for all tests, as starting it takes longest."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(process: Browser) -> AsyncIterator[BrowserContext]:
+    """A fresh profile, whose tabs are closed at the end of the test."""
+    context = await process.new_context()
+    yield context
+    await context.close()

@@ -5,29 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+from playwright.async_api import BrowserContext, Page, expect
 
 from tests.docs.blocks import block
-from tests.tools import tool
-
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
 
 CONTRASTS = """() => {
     const parse = colour => colour.match(/[\\d.]+/g).map(Number);
@@ -49,29 +34,6 @@ CONTRASTS = """() => {
 """The contrast of each text on the page with what is behind it."""
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    """The path of Debian's chromium."""
-    return tool("chromium", "apt-get install chromium")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def process(chromium: str) -> AsyncIterator[Browser]:
-    """The browser's process: one for all tests, as starting it takes longest."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def browser(process: Browser) -> AsyncIterator[BrowserContext]:
-    """A fresh profile, whose tabs are closed at the end of the test."""
-    context = await process.new_context()
-    yield context
-    await context.close()
 
 
 @pytest.fixture

@@ -15,6 +15,9 @@ from eventbus.server.port import listen
 
 Listen: TypeAlias = Callable[..., Awaitable[int]]
 
+LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+"""A health check on a connection of its own."""
+
 
 @pytest.fixture
 async def listening() -> AsyncIterator[Listen]:
