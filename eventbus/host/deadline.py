@@ -22,6 +22,7 @@ from typing import TypeVar
 from ..description import describe, frames, is_a
 from ..errors import PluginBroken
 from ..signals import signals
+from ..threads import without_signals
 
 T = TypeVar("T")
 
@@ -104,7 +105,8 @@ class Watch:
         self._started = True
         Watch.running += 1
         give_up_now = stay if serving.get() else give_up
-        _thread.start_new_thread(self._look, (threading.get_ident(), give_up_now))
+        with without_signals():
+            _thread.start_new_thread(self._look, (threading.get_ident(), give_up_now))
 
     def disarm(self) -> None:
         """Raise nothing more."""
