@@ -177,10 +177,14 @@ class Project:
 
     def start(self, *arguments: str, **environ: str) -> Server:
         """The same, without waiting."""
+        return self.spawn(sys.executable, "-m", "eventbus", "serve", "--port", "0", *arguments, **environ)
+
+    def spawn(self, *command: str, **environ: str) -> Server:
+        """Any command in the folder, ended with the test."""
         path = self.folder / f"server{len(self.servers)}.log"
         with path.open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "eventbus", "serve", "--port", "0", *arguments],
+                command,
                 cwd=self.folder,
                 env=self.environ(**environ),
                 stdin=subprocess.DEVNULL,

@@ -274,18 +274,11 @@ async def test_a_publisher_that_never_pauses_lets_others_have_their_turn(
     session = await serve(bus)
     count = AHEAD // 2
     async with session.ws_connect("/public") as one, session.ws_connect("/public") as other:
-        turns = 0
-
-        def turn() -> None:
-            nonlocal turns, handle
-            turns += 1
-            handle = asyncio.get_running_loop().call_soon(turn)
-
-        handle = asyncio.get_running_loop().call_soon(turn)
+        turned = asyncio.Event()
+        asyncio.get_running_loop().call_soon(turned.set)
         # As many deliveries as may be made in one turn, twice.
         for number in range(2 * count):
             await public.publish("news", str(number))
-        handle.cancel()
-        assert turns
+        assert turned.is_set()
         for client in (one, other):
             assert [await client.receive_str() for _ in range(2 * count)] == list(map(str, range(2 * count)))

@@ -127,18 +127,10 @@ def test_as_the_first_process_of_a_container(project: Project) -> None:
     if unshare is None or subprocess.run([*command, "true"], check=False, capture_output=True).returncode:
         pytest.skip("this needs unshare, and the right to make a process the first one of a namespace")
     importing(project, HANG_IN_IMPORT["sleeps"])
-    with (project.folder / "log").open("wb") as log:
-        outer = subprocess.Popen(
-            [*command, sys.executable, "-m", "eventbus", "serve", "--port", "0"],
-            cwd=project.folder,
-            env=project.environ(),
-            stdout=log,
-            stderr=log,
-        )
-    server = Server(outer, project.folder / "log")
-    project.servers.append(server)
+    server = project.spawn(*command, sys.executable, "-m", "eventbus", "serve", "--port", "0")
     wait_for(lambda: imports(project))
-    (inner,) = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text().split()
+    outer = server.process.pid
+    (inner,) = Path(f"/proc/{outer}/task/{outer}/children").read_text().split()
     subprocess.run(["kill", "-TERM", inner], check=True)
     assert "stopped while starting" in ended(server)
 
@@ -337,19 +329,9 @@ def test_nohup(project: Project) -> None:
     server = project.serve()
     pid = server.process.pid
     assert catches(pid, signal.SIGHUP)
-    with (project.folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["nohup", sys.executable, "-m", "eventbus", "serve", "--port", "0"],
-            cwd=project.folder,
-            env=project.environ(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    other = Server(process, project.folder / "log")
-    project.servers.append(other)
+    other = project.spawn("nohup", sys.executable, "-m", "eventbus", "serve", "--port", "0")
     assert other.url
-    process.send_signal(signal.SIGHUP)
+    other.process.send_signal(signal.SIGHUP)
     other.wait_for("reloaded")
     assert other.stop() == 0
     assert server.stop() == 0
@@ -358,16 +340,7 @@ def test_nohup(project: Project) -> None:
 @pytest.mark.parametrize("number", STOP)
 def test_commands_that_serve_nothing_end_as_commands_do(project: Project, number: signal.Signals) -> None:
     importing(project, HANG_IN_IMPORT["sleeps"])
-    with (project.folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "eventbus", "check"],
-            cwd=project.folder,
-            env=project.environ(),
-            stdout=log,
-            stderr=log,
-        )
-    server = Server(process, project.folder / "log")
-    project.servers.append(server)
+    server = project.spawn(sys.executable, "-m", "eventbus", "check")
     wait_for(lambda: imports(project))
-    process.send_signal(number)
+    server.process.send_signal(number)
     ended(server, 130 if number == signal.SIGINT else -number)

@@ -47,18 +47,7 @@ disconnect = ["connections"]
 
 def limited(project: Project, soft: int, hard: int) -> Server:
     """A server that may open so many files."""
-    with (project.folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", LIMITED.format(soft=soft, hard=hard)],
-            cwd=project.folder,
-            env=project.environ(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-    server = Server(process, project.folder / "log")
-    project.servers.append(server)
-    return server
+    return project.spawn(sys.executable, "-c", LIMITED.format(soft=soft, hard=hard))
 
 
 async def test_more_clients_than_files(project: Project) -> None:
