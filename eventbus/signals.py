@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from . import forks
+
 if TYPE_CHECKING:
     from .wakeup import Wakeup
 
@@ -364,6 +366,8 @@ def told_of(handler: Any) -> str:
 
 signals = Signals()
 """Those of this process."""
+
+forks.guard.server = lambda: signals.heard
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=signals.leave)

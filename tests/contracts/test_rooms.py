@@ -32,6 +32,7 @@ LEVELS = [
     {"context", "logs"},
     {"errors", "nesting", "channel_names"},
     {"signals"},
+    {"forks"},
     {
         *("events", "audiences", "description", "documents", "paths", "startup", "addresses", "refusals"),
         *("files", "wakeup", "budget", "threads", "turns", "waiting", "cookies"),
