@@ -109,7 +109,7 @@ class CoreBus:
         self._topics: dict[str, Topic] = {}
         self._journal: Journal | None = None
         self._exit: AsyncExitStack | None = None
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Future[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._looking: asyncio.Future[None] | None = None
 
@@ -148,17 +148,19 @@ class CoreBus:
         """The topic of that name; the same object every time."""
         return self._topics.setdefault(name, Topic(name, self.flusher.home))
 
-    def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
+    def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Future[None]:
         """Run `await work()` in the background until it returns, and again whenever it raises.
 
         What it raises is logged and counted under the name; `/readyz` fails until it runs well again. It is
-        cancelled when the bus has stopped its lifespans, or before by cancelling the task that comes back.
+        cancelled when the bus has stopped its lifespans, or before by cancelling the future that comes back.
+
+        Raises TypeError for a name that is no str and for what is no function to call, such as `work()`.
         """
         self.flusher.home.check()
-        task = self.supervisor.start(name, work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return task
+        begun = self.supervisor.start(name, work)
+        self._background.add(begun)
+        begun.add_done_callback(self._background.discard)
+        return begun
 
     def channels(self, space: str) -> Channels:
         """The channels of a space; the same object every time."""

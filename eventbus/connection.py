@@ -11,35 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from .backlog import Backlog
 from .channel_names import MAX_CHANNEL_BYTES, check_name
+from .close_codes import check_close
 from .context import ConnectionDetails, Context, Data, Handshake, Identity
-from .description import exact, is_a, type_name
+from .description import exact
 from .errors import ConnectionGone, LimitReached
 from .events import CloseCode, ConnectionState
-from .frames import Message, encode, utf8
+from .frames import Message, encode
 from .identities import checked, user_of
 from .outbox import Outbox, Wire
-from .supervision import put_away
+from .supervision import put_away, withdraw
+from .tasks import begin, first_step
 
 if TYPE_CHECKING:
     from .sockets import BusSocket
 
 # Looked up once: reading a member of an enum costs as much as a small function call.
 CONNECTING, OPEN, CLOSING, CLOSED = ConnectionState
-
-SENDABLE = {1000, 1001, 1002, 1003, *range(1007, 1015)}
-MAX_REASON_BYTES = 123
-"""A control frame carries 125 bytes, two of them the code (RFC 6455 section 5.5)."""
-
-
-def check_close(code: int, reason: str) -> None:
-    """Raise ValueError unless a close frame may carry the code (RFC 6455 section 7.4) and the reason."""
-    if not is_a(code, int) or (code not in SENDABLE and not 3000 <= code <= 4999):
-        said = code if is_a(code, int) and -10_000 < code < 100_000 else type_name(code)
-        raise ValueError(f"close code {said} can't be sent; use 1000, or 4000 to 4999 for your own")
-    if not is_a(reason, str):
-        raise ValueError(f"the reason of a close frame is a str, not {type_name(reason)}")
-    if len(utf8(reason)) > MAX_REASON_BYTES:
-        raise ValueError(f"the reason of a close frame is at most {MAX_REASON_BYTES} bytes long")
 
 
 class View(Collection[str]):
@@ -304,21 +291,39 @@ class ClientConnection:
             # What was sent before is with the transport, and leaves before the close frame.
             self._finish_close(wire)
         else:
-            self._closer = asyncio.get_running_loop().create_task(self._close(wire))
+            self._closer = begin(self._close(wire))
 
     async def _close(self, wire: Wire) -> None:
         """What is queued leaves before the close frame, but a client that doesn't read can't hold it up."""
+        await first_step()
         try:
-            async with asyncio.timeout(self._socket.close_timeout):
-                await self._outbox.drain()
-            self._finish_close(wire)
-        except TimeoutError:
-            wire.abort()
+            if await self._left():
+                self._finish_close(wire)
+            else:
+                wire.abort()
         except BaseException as error:
             wire.abort()
-            if put_away(error) or is_a(error, asyncio.CancelledError):
+            if put_away(error):
                 raise
             self._socket.bus.supervisor.note("closing a connection", error)
+
+    async def _left(self) -> bool:
+        """Wait until what is queued has left, for `close_timeout` at most; False if it has not by then.
+
+        The bus cancels this task nowhere: somebody else who has found it changes nothing.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._socket.close_timeout
+        while loop.time() < until:
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._outbox.drain()
+                    return True
+            except TimeoutError:
+                return False
+            except asyncio.CancelledError:
+                await withdraw()
+        return False
 
     def _finish_close(self, wire: Wire) -> None:
         assert self.close_code is not None

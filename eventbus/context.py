@@ -340,11 +340,14 @@ class Bus(Protocol):
 
     def topic(self, name: str) -> Topic: ...
 
-    def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
+    def supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Future[None]:
         """Run `await work()` in the background until it returns, and again whenever it raises.
 
         What it raises is logged and counted under the name; `/readyz` fails until it runs well again. The
-        bus cancels it when it stops; who wants it to end before cancels the task that comes back.
+        bus cancels it when it stops; who wants it to end before cancels the future that comes back. A task
+        of the work that somebody else finds and cancels has failed, and is started again.
+
+        Raises TypeError for a name that is no str and for what is no function to call, such as `work()`.
         """
         ...
 

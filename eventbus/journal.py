@@ -64,7 +64,7 @@ class Journal:
         self._supervisor = supervisor
         self._fenced = fenced
         self._items: list[Item] = []
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Future[None] | None = None
         self._stopped = False
         self._moving = asyncio.Lock()
         self.former: set[str] = set()
@@ -143,7 +143,7 @@ class Journal:
             self._task = self._supervisor.start("the journal", self._write)
             self._task.add_done_callback(self._ended)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Future[None]) -> None:
         """The task has written everything, or somebody has cancelled it: then another one goes on."""
         self._task = None
         if self._items:

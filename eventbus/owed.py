@@ -46,7 +46,7 @@ class Debts:
         self._works = works
         self._tries: Counter[ClientConnection] = Counter()
         self._owed: list[Owed] = []
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self._owed)

@@ -60,7 +60,7 @@ class Recovery:
         self._tries: Counter[str] = Counter()
         self._seen: dict[str, tuple[bytes | None, float]] = {}
         """The last beat of each node that can only be judged by it, and when it was first seen."""
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Future[None]] = []
 
     def start(self) -> None:
         """From now on."""

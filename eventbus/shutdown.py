@@ -164,6 +164,9 @@ class Shutdown:
                 seconds = min(self.budget.until(share) - loop.time(), LOOK)
                 if seconds <= 0:
                     break
+                if cut.done():
+                    # Found and cancelled by somebody.
+                    cut = asyncio.ensure_future(self._cut.wait())
                 waiting = asyncio.ensure_future(asyncio.wait(late, timeout=seconds))
                 await asyncio.wait({waiting, cut}, return_when="FIRST_COMPLETED")
                 waiting.cancel()

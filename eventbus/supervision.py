@@ -12,9 +12,12 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec
+from inspect import isasyncgenfunction
+from types import CoroutineType
+from typing import Any, ParamSpec
 
-from .description import describe, is_a, log_error
+from .description import TRACEBACK, describe, exact, is_a, log_error, one_line, type_name
+from .tasks import awaitable
 
 __all__ = ["Supervisor", "describe"]
 
@@ -40,6 +43,10 @@ NAMES = 1_000
 OTHERS = "(other)"
 """What all further names are counted as."""
 
+MAX_NAME = 200
+"""Characters of a name."""
+
+FOUND = "its task was cancelled, and not by who started it"
 
 TIRED = 100
 """How often a task that is cancelled again and again goes on, in a row."""
@@ -51,20 +58,30 @@ class Supervisor:
     def __init__(self) -> None:
         self.crashes: Counter[str] = Counter()
         """How often work raised, by name."""
-        self._running: Counter[str] = Counter()
+        self._works: set[Work] = set()
         self._well: dict[str, float] = {}
         """When the work of a name that raised counts as well again, by the monotonic clock in seconds."""
         self._told: dict[str, float] = {}
         self._left_out: Counter[str] = Counter()
         self._lock = threading.Lock()
 
-    def start(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
+    def start(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Future[None]:
         """Run `await work()` in a task of its own, and again after a pause whenever it raises.
 
-        Whatever it raises counts, and a cancellation that nobody asked for too. It ends when the work
-        returns, or when the task that comes back is cancelled.
+        Whatever it raises counts, and a cancellation of its task by whoever found that. It ends when the work
+        returns, or when the future that comes back is cancelled; that is done once the work has ended.
+
+        Raises TypeError for a name that is no str and for work that is no function to call.
         """
-        return asyncio.get_running_loop().create_task(self._keep(name, work), name=f"eventbus: {name}")
+        begun = Work(self, checked_name(name), checked_work(work))
+        with self._lock:
+            self._works.add(begun)
+        return begun
+
+    def ended(self, work: Work) -> None:
+        """It runs no longer."""
+        with self._lock:
+            self._works.discard(work)
 
     def note(self, name: str, error: BaseException, pause: float = 0.0, *, down: bool = True) -> None:
         """Something of that name raised, and goes on in `pause` seconds: log and count it. Any thread may.
@@ -115,67 +132,115 @@ class Supervisor:
         """Name, crashes and state (`running`, `down`, `idle`) of everything that runs or has ever raised."""
         down = set(self.down())
         with self._lock:
-            names = sorted({*self._running, *self.crashes})
+            running = {work.name for work in self._works}
+            names = sorted({*running, *self.crashes})
             return [
                 {
                     "name": name,
                     "crashes": self.crashes[name],
-                    "state": "down" if name in down else "running" if self._running[name] else "idle",
+                    "state": "down" if name in down else "running" if name in running else "idle",
                 }
                 for name in names
             ]
 
-    async def _keep(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        pause = FIRST_PAUSE
-        with self._lock:
-            self._running[name] += 1
-        try:
-            while True:
-                began = time.monotonic()
-                raised = await outcome(name, work)
-                if raised is None:
-                    return
-                if task.cancelling():
-                    if type(raised) is not asyncio.CancelledError:
-                        self.note(name, raised)
-                    raise asyncio.CancelledError
-                if time.monotonic() - began >= LAST_PAUSE:
-                    pause = FIRST_PAUSE
-                self.note(name, raised, pause)
-                del raised
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LAST_PAUSE)
-        finally:
-            with self._lock:
-                self._running[name] -= 1
-                if self._running[name] <= 0:
-                    del self._running[name]
 
+class Work(asyncio.Future[None]):
+    """Work that runs until it returns, or until this is cancelled; made by `Supervisor.start`.
 
-async def outcome(name: str, work: Callable[[], Awaitable[object]]) -> BaseException | None:
-    """What `await work()` raises, or None when it returns.
-
-    It has a task of its own, so that to cancel the current one, from within, is told from a cancellation
-    that was asked for.
+    No task of its own, which somebody could find and cancel: each run has one, and what becomes of that is
+    looked at when it has ended, however it has.
     """
 
-    async def attempt() -> BaseException | None:
-        try:
-            await work()
-        except BaseException as error:
-            if put_away(error):
-                raise
-            # Not raised: asyncio would let what is no Exception out of the loop.
-            return error
-        return None
+    def __init__(self, supervisor: Supervisor, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        self._home = asyncio.get_running_loop()
+        super().__init__(loop=self._home)
+        self.name = name
+        self._supervisor = supervisor
+        self._work = work
+        self._stopping = False
+        self._pause = FIRST_PAUSE
+        self._timer: asyncio.TimerHandle | None = None
+        self._run()
 
-    task = asyncio.get_running_loop().create_task(attempt(), name=f"eventbus: {name}")
+    def cancel(self, msg: Any = None) -> bool:
+        """Stop the work: it is cancelled, and so is this when the work has ended. False if it has already."""
+        if self.done():
+            return False
+        self._stopping = True
+        if self._timer is None:
+            self._task.cancel(msg)
+        else:
+            self._timer.cancel()
+            self._supervisor.ended(self)
+            super().cancel(msg)
+        return True
+
+    def _run(self) -> None:
+        self._timer = None
+        self._began = time.monotonic()
+        self._task = self._home.create_task(outcome(self._work), name=f"eventbus: {self.name}")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[BaseException | None]) -> None:
+        # Cancelled before its first step it is a task that was cancelled; else it says what was raised.
+        raised = asyncio.CancelledError() if task.cancelled() else task.exception() or task.result()
+        cancelled = type(raised) is asyncio.CancelledError
+        if raised is not None and not self._stopping:
+            if cancelled:
+                raised = asyncio.CancelledError(FOUND).with_traceback(TRACEBACK(raised))
+            self._again(raised)
+            return
+        self._supervisor.ended(self)
+        if raised is None:
+            self.set_result(None)
+            return
+        if not cancelled:
+            self._supervisor.note(self.name, raised)
+        super().cancel()
+
+    def _again(self, raised: BaseException) -> None:
+        if time.monotonic() - self._began >= LAST_PAUSE:
+            self._pause = FIRST_PAUSE
+        self._supervisor.note(self.name, raised, self._pause)
+        self._timer = self._home.call_later(self._pause, self._run)
+        self._pause = min(self._pause * 2, LAST_PAUSE)
+
+
+def checked_name(name: object) -> str:
+    """The name in one line, as an exact str. Raises TypeError for what is no str."""
+    text = exact(name, MAX_NAME)
+    if text is None:
+        raise TypeError(f'a name for the log is a str, such as "greet: refresh", not {type_name(name)}')
+    return one_line(text) or "unnamed work"
+
+
+def checked_work(work: Callable[[], Awaitable[object]]) -> Callable[[], Awaitable[object]]:
+    """The same. Raises TypeError for what can't be called, again and again, for something to await."""
+    write = "write supervise(name, work) for an `async def work()`, without calling it"
+    given: object = work
+    if isinstance(given, CoroutineType):
+        given.close()
+        raise TypeError(f"a coroutine runs once, and work has to be started again: {write}")
+    if not callable(work):
+        raise TypeError(f"{type_name(work)} can't be called: {write}")
+    if isasyncgenfunction(work):
+        raise TypeError(f"the work has a `yield`, so nothing can await it: {write}")
+    return work
+
+
+async def outcome(work: Callable[[], Awaitable[object]]) -> BaseException | None:
+    """What `await work()` raises, or None when it returns."""
     try:
-        return await task
-    except asyncio.CancelledError as error:
+        made = work()
+        if not awaitable(made):
+            raise TypeError(f"it returned {type_name(made)}, which nothing can await; is an `async` missing?")
+        await made
+    except BaseException as error:
+        if put_away(error):
+            raise
+        # Not raised: asyncio would let what is no Exception out of the loop.
         return error
+    return None
 
 
 async def withdraw() -> None:

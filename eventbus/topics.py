@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from .description import describe, log_error
 from .home import Home
 from .supervision import stopped
+from .tasks import begin, first_step
 
 logger = logging.getLogger("eventbus")
 
@@ -47,13 +48,16 @@ class Subscription:
             self._start()
 
     def _start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        self._task = begin(self._run())
 
     async def _run(self) -> None:
+        await first_step()
         task = asyncio.current_task()
+        assert task is not None
         try:
-            # Until it is closed; a handler may swallow that it is cancelled.
-            while self._task is task:
+            # Until it is closed; a handler may swallow that it is cancelled. One that was cancelled before it
+            # began takes no message, which would be lost.
+            while self._task is task and not task.cancelling():
                 await self._handle(await self._queue.get())
         finally:
             if self._task is task:

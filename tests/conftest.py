@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from eventbus.store import SqliteStore
 
 Serve = Callable[[EventBus], Awaitable[aiohttp.ClientSession]]
 Until = Callable[[Callable[[], object]], Awaitable[None]]
+Hunt = Callable[..., list[str]]
 
 
 @pytest.fixture
@@ -61,6 +62,30 @@ def until() -> Until:
                 await asyncio.sleep(0.005)
 
     return wait
+
+
+@pytest.fixture
+async def hunt() -> AsyncIterator[Hunt]:
+    """Cancel the next tasks of a coroutine as soon as they are made; gives the names of those that were."""
+    loop = asyncio.get_running_loop()
+
+    def start(name: str, times: int = 1) -> list[str]:
+        found: list[str] = []
+
+        def make(
+            loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any
+        ) -> asyncio.Task[Any]:
+            task = asyncio.Task(work, loop=loop, **options)
+            if getattr(work, "__qualname__", "") == name and len(found) < times:
+                found.append(name)
+                task.cancel()
+            return task
+
+        loop.set_task_factory(make)  # type: ignore[arg-type]
+        return found
+
+    yield start
+    loop.set_task_factory(None)
 
 
 OPERATOR = "the-token-of-the-operator-of-tests"

@@ -16,6 +16,7 @@ from ..context import Context
 from ..description import describe, log_error
 from ..events import CloseCode
 from ..supervision import put_away, withdraw
+from ..tasks import first_step
 from .inbox import Fault
 from .wire import SocketWire
 
@@ -39,6 +40,7 @@ BROKEN: dict[int, str] = {
 async def converse(connection: ClientConnection, wire: SocketWire | None) -> None:
     """Every message, and then the disconnect; without a wire the client had left before it was accepted."""
     bus = connection.socket.bus
+    await first_step()
     task = asyncio.current_task()
     assert task is not None
     cancelled: asyncio.CancelledError | None = None

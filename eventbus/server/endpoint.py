@@ -18,6 +18,7 @@ from ..connection import ClientConnection
 from ..errors import StoreError
 from ..identities import user_of
 from ..sockets import BusSocket
+from ..tasks import begin
 from .conversation import converse, forgive
 from .handshake import agree, answer, handshake_of, problem_with
 from .http import RequestHandler
@@ -81,7 +82,7 @@ async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) ->
     finally:
         connection.answered()
         connection.settle()
-        connection._task = asyncio.get_running_loop().create_task(converse(connection, wire))
+        connection._task = begin(converse(connection, wire))
     return Switched(status=101)
 
 

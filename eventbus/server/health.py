@@ -18,6 +18,7 @@ from ..bus import PROBE_SPACE, CoreBus
 from ..description import describe
 from ..store.probe import probe
 from ..supervision import stopped
+from ..tasks import begin, first_step
 
 logger = logging.getLogger("eventbus")
 
@@ -61,29 +62,43 @@ class Health:
 
     async def backends(self) -> dict[str, str]:
         """`ok`, `failed` or `timed out`, by the name of the part; at most a second old."""
-        if self._look is None:
-            loop = asyncio.get_running_loop()
-            if loop.time() < self._until:
-                return self._result
-            self._look = loop.create_task(self._examine())
-        # The look goes on when one of those who wait for it leaves.
-        return await asyncio.shield(self._look)
+        while True:
+            if self._look is None:
+                if asyncio.get_running_loop().time() < self._until:
+                    return self._result
+                self._look = begin(self._examine())
+            try:
+                # The look goes on when one of those who wait for it leaves.
+                return await asyncio.shield(self._look)
+            except asyncio.CancelledError as error:
+                if stopped(error):
+                    raise
+                # Somebody has found the task of the look and cancelled it: another one is needed.
 
     async def _examine(self) -> dict[str, str]:
+        await first_step()
         try:
+            # Raises what was cancelled before this began; nothing has been written then.
+            await asyncio.sleep(0)
             self._count += 1
+            # Both come to their end, also when somebody cancels one: a second look would disturb the first.
             broker, store = await asyncio.gather(
-                self._attempt("broker", self._broker()), self._attempt("store", self._store())
+                self._attempt("broker", self._broker),
+                self._attempt("store", self._store),
+                return_exceptions=True,
             )
-            self._result = {"broker": broker, "store": store}
+            for result in (broker, store):
+                if isinstance(result, BaseException):
+                    raise result
+            self._result = {"broker": str(broker), "store": str(store)}
             self._until = asyncio.get_running_loop().time() + KEPT
             return self._result
         finally:
             self._look = None
 
-    async def _attempt(self, part: str, probe: Coroutine[None, None, None]) -> str:
+    async def _attempt(self, part: str, probe: Callable[[], Coroutine[None, None, None]]) -> str:
         # A task of its own: one that swallows its cancellation is left behind.
-        task = asyncio.get_running_loop().create_task(probe)
+        task = asyncio.get_running_loop().create_task(probe())
         try:
             await asyncio.wait([task], timeout=self.timeout)
             if task.done():

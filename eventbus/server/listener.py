@@ -18,6 +18,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from ..gate import FILES, HTTP, Full
+from ..tasks import begin, first_step
 from .proxy import address, trusts
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Listener:
             self._turn_away(connection, full)
             return
         handler = self._server.handler(counted)
-        task = self._loop.create_task(self._serve(handler, connection, remote))
+        task = begin(self._serve(handler, connection, remote))
         handler.arriving = task
         self._arriving.add(task)
         task.add_done_callback(self._arriving.discard)
@@ -134,6 +135,7 @@ class Listener:
                 "ssl_handshake_timeout": self._bus.handshake_timeout,
                 "ssl_shutdown_timeout": TLS_END,
             }
+        await first_step()
         try:
             await self._loop.connect_accepted_socket(lambda: handler, connection, **tls)
         except asyncio.CancelledError:

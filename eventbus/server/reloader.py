@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ class Reloader:
         self._turn = asyncio.Lock()
         self._variables: Variables = {}
         self._trial: Trial | None = None
-        self._rolling_back: asyncio.Task[None] | None = None
+        self._rolling_back: asyncio.Future[None] | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -78,8 +79,8 @@ class Reloader:
                 raise
 
             def failed(why: str) -> None:
-                rollback = self._roll_back(config, *before, modules, why)
-                self._rolling_back = asyncio.get_running_loop().create_task(rollback)
+                rollback = functools.partial(self._roll_back, config, *before, modules, why)
+                self._rolling_back = self.bus.supervisor.start("taking a reload back", rollback)
 
             if config.server.rollback is not None:
                 self._trial = Trial(self.bus, config.server.rollback, failed)

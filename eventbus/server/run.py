@@ -111,7 +111,7 @@ async def serve(
 
 def in_background(
     bus: EventBus, reloader: Reloader | None, reloads: Requests, watch: bool, manager: Notifier
-) -> set[asyncio.Task[None]]:
+) -> set[asyncio.Future[None]]:
     """Start what goes on while the server runs."""
     tasks = set()
     if reloader is not None:
@@ -123,7 +123,7 @@ def in_background(
     return tasks
 
 
-async def end(bus: EventBus, runner: Runner, tasks: set[asyncio.Task[None]]) -> None:
+async def end(bus: EventBus, runner: Runner, tasks: set[asyncio.Future[None]]) -> None:
     """Stop what goes on in the background, then close the connections."""
     for task in tasks:
         task.cancel()

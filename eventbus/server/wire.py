@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType
 
-from ..connection import CLOSED, SENDABLE, ClientConnection
+from ..close_codes import SENDABLE
+from ..connection import CLOSED, ClientConnection
 from ..events import CloseCode
 from ..frames import PING, PONG, close_frame, frame
 from ..gate import Rate

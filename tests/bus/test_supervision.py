@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 
@@ -182,3 +183,79 @@ async def test_the_end_of_the_bus_is_the_end_of_what_it_supervises(bus: EventBus
     await asyncio.sleep(0)
     await bus.stop()
     assert task.cancelled()
+
+
+async def work() -> None:
+    await asyncio.Event().wait()
+
+
+async def stream() -> AsyncIterator[int]:
+    yield 1
+
+
+@pytest.mark.parametrize("name", [None, 1, [], {}, b"beat", object()])
+async def test_a_name_is_a_str(bus: EventBus, name: Any) -> None:
+    with pytest.raises(TypeError, match="a name for the log is a str"):
+        bus.supervise(name, work)
+    assert bus.supervisor.report() == []
+
+
+@pytest.mark.parametrize("make", [work, lambda: None, lambda: [], lambda: stream])
+async def test_work_is_a_function_that_can_be_called_again(bus: EventBus, make: Callable[[], Any]) -> None:
+    with pytest.raises(TypeError, match="write supervise"):
+        bus.supervise("work", make())
+    gc.collect()  # a coroutine that nobody awaits fails the test
+    assert bus.supervisor.report() == []
+
+
+async def test_work_that_forgot_async_is_told_so(
+    bus: EventBus, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = bus.supervise("work", lambda: None)  # type: ignore[arg-type, return-value]
+    await until(lambda: bus.supervisor.crashes["work"])
+    task.cancel()
+    assert "work failed: TypeError: it returned NoneType, which nothing can await" in caplog.text
+
+
+class Text(str):
+    """As a library may have it, with a comparison of its own."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (Text("keys"), "keys"),
+        ("two\nlines", "two lines"),
+        ("x" * 9000, "x" * 200),
+        ("\ud800", "\\ud800"),
+        ("", "unnamed work"),
+    ],
+)
+async def test_any_text_is_a_name_that_can_be_shown(bus: EventBus, name: str, shown: str) -> None:
+    task = bus.supervise(name, work)
+    other = bus.supervise("a", work)
+    bus.supervisor.note("b", ValueError())
+    assert {each["name"] for each in bus.supervisor.report()} == {shown, "a", "b"}
+    assert bus.supervisor.down() == ["b"]
+    for each in (task, other):
+        each.cancel()
+    await asyncio.wait([task, other])
+    assert {each["name"] for each in bus.supervisor.report()} == {"b"}
+
+
+async def test_what_comes_back_can_be_awaited_and_cancelled_as_a_task(bus: EventBus) -> None:
+    async def brief() -> None:
+        await asyncio.sleep(0)
+
+    assert await bus.supervise("brief", brief) is None  # type: ignore[func-returns-value]
+    running = bus.supervise("work", work)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(running, 0.01)
+    assert running.cancelled()
+    assert not running.cancel()
+    assert bus.supervisor.crashes["work"] == 0

@@ -24,7 +24,7 @@ LEVELS = [
     {"sockets", "lifespans"},
     {"connection", "channels", "topics", "journal"},
     {"outbox", "flusher", "entries", "standing"},
-    {"deflate", "gate", "ledger", "identities"},
+    {"deflate", "gate", "ledger", "identities", "close_codes"},
     {"frames", "backlog", "heartbeats"},
     {"broker", "store", "chain", "host", "config"},
     {"hookspecs", "node", "home"},
@@ -35,7 +35,7 @@ LEVELS = [
     {"forks"},
     {
         *("events", "audiences", "description", "documents", "paths", "startup", "addresses", "refusals"),
-        *("files", "wakeup", "budget", "threads", "turns", "waiting", "cookies"),
+        *("files", "tasks", "wakeup", "budget", "threads", "turns", "waiting", "cookies"),
     },
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""

@@ -14,7 +14,7 @@ from eventbus import EventBus
 from eventbus.files import FileLimit
 from eventbus.gate import Gate, Limits
 from eventbus.server.listener import Listener
-from tests.conftest import Until
+from tests.conftest import Hunt, Until
 from tests.server.conftest import Listen
 
 
@@ -81,6 +81,18 @@ async def test_the_last_call_takes_all_that_wait(
         accepting.close(take_waiting=True)
         assert looks.more[-1] is False
         assert len(looks.more) > 1
+
+
+async def test_one_whose_task_somebody_cancels_at_once_is_counted_no_longer_than_it_is_there(
+    echoing: EventBus, listening: Listen, until: Until, hunt: Hunt
+) -> None:
+    port = await listening(echoing)
+    found = hunt("Listener._serve")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+    await until(lambda: not echoing.gate.http)
+    assert len(found) == 1
 
 
 def test_files_and_limits_are_shared_out_whichever_is_known_last() -> None:

@@ -31,7 +31,7 @@ LOOK = 60.0
 UNUSED = 86_400.0
 """Seconds after the last token until keys are no longer fetched: a reload may have brought another URL."""
 
-Supervise: TypeAlias = "Callable[[str, Callable[[], Awaitable[object]]], asyncio.Task[None]]"
+Supervise: TypeAlias = "Callable[[str, Callable[[], Awaitable[object]]], asyncio.Future[None]]"
 """`Bus.supervise`."""
 
 
@@ -48,8 +48,8 @@ class Jwks:
         self._failures = 0
         self._used = float("-inf")
         self._supervise = supervise
-        self._fetching: asyncio.Task[None] | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        self._fetching: asyncio.Future[None] | None = None
+        self._keeping: asyncio.Future[None] | None = None
 
     async def find(self, algorithm: str, kid: str | None) -> tuple[Key, ...]:
         """The keys of that name for the algorithm. Raises Reject: 401 for none, 503 with no set to look in.

@@ -27,7 +27,7 @@ class State:
         self.sessions = Sessions()
         self._keys: dict[tuple[object, ...], Keys] = {}
         self._lifespans = 0
-        self._task: asyncio.Task[None] | None = None
+        self._task: asyncio.Future[None] | None = None
 
     def keys(self, options: Options) -> Keys:
         """Where the keys of a link are; links that say the same of it share what was fetched."""
@@ -47,7 +47,7 @@ class State:
             )
         return keys
 
-    def _supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Task[None]:
+    def _supervise(self, name: str, work: Callable[[], Awaitable[object]]) -> asyncio.Future[None]:
         """`Bus.supervise`."""
         bus = self._bus()
         assert bus is not None, "the bus runs"
