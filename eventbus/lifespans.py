@@ -62,6 +62,10 @@ class Lifespans:
         self.running: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]] = []
         self._budget = budget or Budget()
 
+    def has(self, lifespan: Lifespan) -> bool:
+        """Whether one that runs can stand in for this one."""
+        return any(running.same_as(lifespan) for running, _ in self.running)
+
     async def start(self, timeout: float) -> None:
         """Enter what is wanted and doesn't run yet, each within `timeout` seconds; 0 is no limit.
 
@@ -70,7 +74,7 @@ class Lifespans:
         entered: list[tuple[Lifespan, AbstractAsyncContextManager[Any]]] = []
         try:
             for lifespan in self.wanted:
-                if not any(running.same_as(lifespan) for running, _ in self.running):
+                if not self.has(lifespan):
                     # When it is cancelled because the server stops, its clean-up has no time without end.
                     async with self._budget.once_begun(LIFESPANS, len(self.running) + len(entered) + 1):
                         context = await enter(lifespan, timeout)

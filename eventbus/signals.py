@@ -176,6 +176,11 @@ class Signals:
         if self.name:
             raise Stopped(self.name)
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether a stop signal has come, and this is a block of `interrupting`."""
+        return self._interrupts and bool(self.name)
+
     @contextlib.contextmanager
     def interrupting(self) -> Iterator[None]:
         """Within the block a stop signal raises Stopped in the main thread; so does one of before."""

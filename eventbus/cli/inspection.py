@@ -15,7 +15,7 @@ from ..chain import Chain
 from ..config import OptionsSchema, find_config, find_config_or_default, whole_schema
 from ..errors import ConfigError, EventBusError, Finding, RegistrationError
 from ..events import EventType
-from ..host import TIMEOUT, installed, leave_what_hangs
+from ..host import TIMEOUT, installed, leave_what_hangs, one_reading
 from ..server.configured import configured, in_order, read
 from ..server.preflight import preflight
 from .looks import look
@@ -30,7 +30,7 @@ def check(arguments: argparse.Namespace) -> int:
     warnings: list[Finding] = []
     try:
         path = find_config(arguments.config, os.environ, Path.cwd())
-        with stdout_kept():
+        with stdout_kept(), one_reading():
             findings, warnings = tried(path)
     except ConfigError as error:
         findings = list(error.findings)

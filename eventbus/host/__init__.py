@@ -5,6 +5,7 @@ from .deadline import leave_what_hangs, run_within, serving
 from .discovery import Installed, installed
 from .host import TIMEOUT, Host, Plugin, looked_at
 from .importing import load_attribute, load_entry_point
+from .readings import Reading, one_reading
 from .renewal import Renewal, changed
 from .shadows import problems
 from .sources import source_files
@@ -14,6 +15,7 @@ __all__ = [
     "Host",
     "Installed",
     "Plugin",
+    "Reading",
     "Renewal",
     "application",
     "changed",
@@ -22,6 +24,7 @@ __all__ = [
     "load_attribute",
     "load_entry_point",
     "looked_at",
+    "one_reading",
     "problems",
     "run_within",
     "serving",

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from .ownership import Ownership
+from .readings import Reading
 from .references import imported
 
 
@@ -50,6 +51,9 @@ class Loader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         """Run the module. Modules below it that stayed are its attributes again, as after an import."""
         name = module.__name__
+        reading = Reading.current()
+        if reading is not None and (known := reading.errors.get(name)) is not None:
+            raise known
         self.home.attach(module)
         with self.home.importing(name):
             code = self.get_code(name)
@@ -57,12 +61,16 @@ class Loader(SourceFileLoader):
             entry = self.home.loaded[name] = Loaded(self.path, self.source, set(imports))
             try:
                 exec(code, module.__dict__)
-            except BaseException:
+            except BaseException as error:
                 if self.home.loaded.get(name) is entry:
                     del self.home.loaded[name]
                 self.home.failed[name] = entry
+                if reading is not None:
+                    reading.raised[name] = error
                 raise
             self.home.failed.pop(name, None)
+            if reading is not None:
+                reading.raised.pop(name, None)
             entry.absent |= {each for each in imports - sys.modules.keys() if not self.home.has(each)}
 
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import sysconfig
 import threading
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import FrameType
@@ -21,8 +22,9 @@ from typing import TypeVar
 
 from ..description import describe, frames, is_a
 from ..errors import PluginBroken
-from ..signals import signals
+from ..signals import Stopped, signals
 from ..threads import without_signals
+from .readings import Reading
 
 T = TypeVar("T")
 
@@ -36,8 +38,13 @@ INTERRUPT = getattr(signal, "SIGURG", None)
 PAUSE = 0.1
 """Seconds between two interrupts of code that swallows them."""
 
+CLEAR_UP = 1.0
+"""Seconds that code has to clear up after a stop signal, before it is interrupted once more."""
+
 INTERRUPTS = 50
 """How many there are before the code counts as one that can't be interrupted."""
+
+SPENT = "what ran before it has used up the time of the whole reading (see [server] import_timeout)"
 
 ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 """Signals whose handler may raise while the code runs: that is not the fault of the code."""
@@ -146,14 +153,20 @@ class Watch:
             return
         if not self._armed:
             return
+        if signals.interrupted:
+            raise Stopped(signals.name)
         if not self.hung:
             self.hung = True
             self.where = place_of(frame)
         raise Hangs
 
     def _look(self, thread: int, give_up_now: Callable[[str], None]) -> None:
-        if self._ended.wait(self.timeout):
-            return
+        end = time.monotonic() + self.timeout
+        while (now := time.monotonic()) < end:
+            if self._ended.wait(min(PAUSE, end - now)):
+                return
+            if signals.interrupted and time.monotonic() > signals.came + CLEAR_UP:
+                break  # the code has swallowed what the signal's handler raised
         assert INTERRUPT is not None
         self._over = True
         for _ in range(INTERRUPTS):
@@ -169,16 +182,36 @@ class Watch:
 def run_within(name: str, what: str, call: Callable[[], T], timeout: float, failed: str = "failed:") -> T:
     """What `call` returns. Raises PluginBroken for whatever it raises, and after `timeout` seconds.
 
-    `what` begins the message, such as "its import", and `failed` goes between it and what was raised. What
-    the handler of a signal raises meanwhile is raised as it is. The deadline holds in the main thread alone,
-    and only for code that lets other threads run.
+    `what` begins the message, such as "its import", and `failed` goes between it and what was raised. Raises
+    Stopped when a stop signal ends the reading, whatever the code makes of that; before the call, too. What
+    the handler of another signal raises meanwhile is raised as it is. The deadline holds in the main thread
+    alone, and only for code that lets other threads run; that of the whole reading may be nearer.
     """
-    watch = Watch(f"{name}: {what}", timeout)
+    halt()
+    reading = Reading.current()
+    seconds = timeout
+    if reading is not None:
+        if known := reading.hung.get((name, what)):
+            raise PluginBroken(name, known)
+        seconds = reading.seconds(timeout)
+        if seconds <= 0:
+            raise PluginBroken(name, f"{what} is left out, as {SPENT}")
+    watch = Watch(f"{name}: {what}", seconds)
     try:
         return watched(watch, name, what, call, failed)
+    except PluginBroken as error:
+        if watch.hung and reading is not None:
+            reading.note_hang(name, what, str(error))
+        raise
     finally:
         if not Watch.running:
             signals.hold(f"{name}, {what}")
+
+
+def halt() -> None:
+    """Raise Stopped if a stop signal has come, and what is read is read no further."""
+    if signals.interrupted and threading.current_thread() is threading.main_thread():
+        raise Stopped(signals.name)
 
 
 def watched(watch: Watch, name: str, what: str, call: Callable[[], T], failed: str) -> T:
@@ -191,6 +224,7 @@ def watched(watch: Watch, name: str, what: str, call: Callable[[], T], failed: s
             watch.disarm()
     except BaseException as error:
         watch.stop()
+        halt()
         if watch.hung:
             raise PluginBroken(name, hang(watch, what)) from None
         if is_a(error, PluginBroken):
@@ -199,6 +233,7 @@ def watched(watch: Watch, name: str, what: str, call: Callable[[], T], failed: s
             raise
         raise PluginBroken(name, f"{what} {failed} {with_place(error)}") from error
     watch.stop()
+    halt()
     if watch.hung:  # the code has swallowed the interrupt, and ended after all
         raise PluginBroken(name, hang(watch, what))
     return value
@@ -206,7 +241,7 @@ def watched(watch: Watch, name: str, what: str, call: Callable[[], T], failed: s
 
 def hang(watch: Watch, what: str) -> str:
     """What is said of code that was interrupted."""
-    return f"{what} hangs for {watch.timeout:g} s{watch.where}"
+    return f"{what} hangs for {watch.timeout:.3g} s{watch.where}"
 
 
 def place_of(frame: FrameType | None) -> str:

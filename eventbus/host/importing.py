@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from ..errors import PluginBroken
 from .application import application
 from .deadline import run_within
 from .discovery import Installed
+from .readings import Reading
 from .shadows import misplaced, mistaken
 from .surroundings import kept_in_order
 
@@ -18,8 +21,7 @@ def load_entry_point(plugin: Installed, timeout: float) -> Any:
     """The module or object that the entry point names. Raises PluginBroken; `timeout` in seconds."""
     if plugin.problem:
         raise PluginBroken(plugin.name, plugin.problem)
-    with kept_in_order(plugin.name):
-        return run_within(plugin.name, "its import", plugin.entry_point.load, timeout)
+    return load(plugin.name, plugin.entry_point.module, plugin.entry_point.load, timeout)
 
 
 def load_attribute(reference: str, folder: Path, timeout: float) -> Any:
@@ -33,20 +35,29 @@ def load_attribute(reference: str, folder: Path, timeout: float) -> Any:
     if problem := misplaced(application, module_name.partition(".")[0], reference):
         raise PluginBroken(reference, problem)
 
-    def load() -> Any:
+    def attribute_of() -> Any:
         value: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             value = getattr(value, part)
         return value
 
+    return load(reference, module_name, attribute_of, timeout)
+
+
+def load(name: str, module: str, call: Callable[[], Any], timeout: float) -> Any:
+    """What `call` gets out of a module. A module that failed in this reading already is not run again."""
+    reading = Reading.current()
+    if reading is not None and (known := reading.known(module)):
+        raise PluginBroken(name, known)
     application.failed.clear()
     try:
-        with kept_in_order(reference):
-            return run_within(reference, "its import", load, timeout)
+        with kept_in_order(name):
+            return run_within(name, "its import", call, timeout)
     except PluginBroken as error:
         reasons = [
             problem for entry in application.failed.values() for problem in mistaken(application, entry)
         ]
-        if not reasons:
-            raise
-        raise PluginBroken(reference, "; ".join([str(error), *dict.fromkeys(reasons)])) from error
+        told = PluginBroken(name, "; ".join([str(error), *dict.fromkeys(reasons)])) if reasons else error
+        if reading is not None and module not in sys.modules:
+            reading.note_broken(module, told)
+        raise told from error.__cause__

@@ -11,7 +11,7 @@ from ..config.positions import KeyPath
 from ..config.wording import did_you_mean
 from ..errors import Finding
 from ..events import EventType
-from ..host import Host, Plugin, installed
+from ..host import Host, Plugin, installed, one_reading
 from ..sockets import Chains
 from .backends import BUILT_IN, backend
 from .chains import socket_chains
@@ -28,6 +28,13 @@ def plan(config: Config, host: Host) -> tuple[Plan, list[Finding]]:
     Imports the plugins that the configuration names, and nothing else.
     """
     host.timeout = config.server.import_timeout
+    with one_reading() as reading:
+        reading.use(host.timeout)
+        return planned(config, host)
+
+
+def planned(config: Config, host: Host) -> tuple[Plan, list[Finding]]:
+    """The same within a reading."""
     planner = Planner(config.document, host)
     available = installed()
     for index, name in enumerate(config.server.blocked):

@@ -16,7 +16,7 @@ from ..config.fields import UNKNOWN
 from ..config.positions import KeyPath
 from ..errors import ConfigError, Finding, PluginBroken
 from ..gate import Limits
-from ..host import Host
+from ..host import Host, one_reading
 from ..plan import Plan, plan, socket_options
 from ..plan.model import NO_LIMIT, items
 from .application import EventBus, Listening
@@ -34,6 +34,12 @@ T = TypeVar("T")
 
 def read(path: Path) -> tuple[Config, Plan, list[Finding]]:
     """Read and check the whole file, plugins included. Raises ConfigError when it can't be read at all."""
+    with one_reading():
+        return read_all(path)
+
+
+def read_all(path: Path) -> tuple[Config, Plan, list[Finding]]:
+    """The same within a reading."""
     config, findings = parse(read_document(path))
     made, more = plan(config, Host())
     clashes, shadowed = page_clashes(config)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..config import Config
 from ..errors import Finding
-from ..host import serving
+from ..host import Reading, serving
 from ..plan import Plan
 from ..signals import Stopped, signals
 from .configured import read
@@ -19,10 +19,11 @@ from .variables import Variables, changes_of, with_variables
 Read = tuple[Config, Plan, list[Finding]]
 
 
-async def read_here(path: Path, variables: Variables) -> tuple[Read, Variables]:
+async def read_here(path: Path, variables: Variables, reading: Reading) -> tuple[Read, Variables]:
     """`read`, for a server that runs. Meanwhile the loop stands still.
 
-    How long is bounded by `[server] import_timeout` for each import and each hook. What is imported finds no
+    How long is bounded by `[server] import_timeout` for each import and each hook, and by twice that for all
+    that belongs to `reading`. What is imported finds no
     running loop, as at the start of the server, so that it may even use `asyncio.run`. Raises what `read`
     raises, and Stopped when a signal ends the server meanwhile. `variables` are what reloads have set before;
     those with what this one sets come back.
@@ -42,7 +43,7 @@ async def read_here(path: Path, variables: Variables) -> tuple[Read, Variables]:
         asyncio._set_running_loop(None)
         try:
             # A signal that ends the server must not wait for what hangs in its import.
-            with signals.interrupting():
+            with signals.interrupting(), reading.going_on():
                 result = work()
         except Stopped as error:
             asyncio._set_running_loop(loop)

@@ -11,8 +11,10 @@ from typing import Any
 from ..config import Config
 from ..description import describe, log_error
 from ..errors import ConfigError, Finding, PluginError, StoreError
-from ..host import Renewal, application, changed
+from ..host import Reading, Renewal, application, changed
+from ..lifespans import Lifespan
 from ..plan import Plan
+from ..signals import signals
 from ..sockets import BusSocket
 from ..supervision import stopped
 from ..threads import in_thread
@@ -65,18 +67,23 @@ class Reloader:
         async with self._turn:
             before = self.config, self.made
             modules = Renewal()
+            reading = Reading(bounded=True)
             try:
-                (config, made, findings), variables = await read_here(self.path, self._variables)
+                (config, made, findings), variables = await read_here(self.path, self._variables, reading)
                 findings += restart_needed(self.config, config)
-                handlers, more = exchanges(self.bus, self.made, made, config)
-                findings += more
-                if findings:
-                    raise ConfigError(findings)
-                await self._use(config, made, handlers)
+                with signals.interrupting(), reading.going_on():
+                    handlers, more = exchanges(self.bus, self.made, made, config)
+                    findings += more
+                    if findings:
+                        raise ConfigError(findings)
+                    wanted = self._lifespans(config, made)
+                await self._use(config, made, handlers, wanted)
                 self._variables = variables
             except BaseException:
                 modules.put_back()
                 raise
+            finally:
+                reading.close()
 
             def failed(why: str) -> None:
                 rollback = functools.partial(self._roll_back, config, *before, modules, why)
@@ -92,11 +99,25 @@ class Reloader:
         if self._rolling_back is not None:
             self._rolling_back.cancel()
 
-    async def _use(self, config: Config, made: Plan, handlers: list[tuple[Served, Any]]) -> None:
+    def _lifespans(self, config: Config, made: Plan) -> list[Lifespan]:
+        """The lifespans of a plan; each that does not run yet is asked for. Raises ConfigError."""
+        wanted = made.lifespans(self.bus)
+        for lifespan in wanted:
+            if not self.bus.lifespans.has(lifespan):
+                try:
+                    lifespan.make()
+                except PluginError as error:
+                    where, message = ("plugins", error.plugin), f"plugin {error.plugin!r}: {error}"
+                    raise ConfigError([config.document.finding(where, message)]) from error
+        return wanted
+
+    async def _use(
+        self, config: Config, made: Plan, handlers: list[tuple[Served, Any]], wanted: list[Lifespan]
+    ) -> None:
         """Run this configuration in place of the other. Raises ConfigError; then nothing has changed."""
         context = await in_thread(load_tls, config)
         lifespans = self.bus.lifespans
-        old, lifespans.wanted = lifespans.wanted, made.lifespans(self.bus)
+        old, lifespans.wanted = lifespans.wanted, wanted
         try:
             await lifespans.start(config.server.start_timeout)
         except PluginError as error:
@@ -150,7 +171,7 @@ class Reloader:
                 handlers, findings = exchanges(self.bus, self.made, made, config)
                 if findings:
                     raise ConfigError(findings)
-                await self._use(config, made, handlers)
+                await self._use(config, made, handlers, self._lifespans(config, made))
             except ConfigError as error:
                 logger.error("the reload can't be rolled back, though %s:\n%s", why, error)
                 return
