@@ -22,6 +22,7 @@ from .flusher import Flusher
 from .gate import Gate
 from .heartbeats import Heartbeats
 from .hookspecs import Outcome
+from .inboxes import Inboxes
 from .journal import Journal
 from .ledger import Ledger
 from .lifespans import Lifespans
@@ -80,6 +81,7 @@ class CoreBus:
             self.broker.complain = partial(self.supervisor.note, "publications from elsewhere", down=False)
         self.flusher = Flusher(OUTBOX_CEILING, self.supervisor)
         self.turns = Turns()
+        self.inboxes = Inboxes(self.turns)
         """Where clients wait that send more than one turn of the event loop takes from them."""
         self.gate = Gate()
         self.heartbeats = Heartbeats(self.supervisor)

@@ -1,26 +1,49 @@
-"""One queue for all who have used up their slice of a turn of the event loop and want to go on."""
+"""One queue for all who have used up their slice of a turn of the event loop, or come when it is full."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 
 SLICES = 2
-"""Slices of a turn that go to those who wait, each of about a millisecond at most."""
+"""Conversations that are woken in one turn, each for a slice of about a millisecond at most."""
+
+BUDGET = 0.004
+"""Seconds of one turn that all slices together may take; the last of them may end behind it."""
 
 
 class Turns:
-    """Lets few go on in each turn of the event loop: however many there are, a turn takes no longer."""
+    """Bounds what all clients together take of one turn of the event loop, however many there are.
+
+    A slice of work begins only while the turn is not `late`. What comes later waits here, and is served in
+    order. An ordinary short message asks for nothing: it costs less than the question.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], object] | asyncio.Future[None]] = deque()
         self._scheduled = False
+        self._end = 0.0
+        """When the time of this turn is used up; 0 while nobody has asked."""
 
     @property
     def crowded(self) -> bool:
-        """Whether more wait than one turn has slices for."""
+        """Whether many wait."""
         return len(self._waiting) > SLICES
+
+    def late(self) -> bool:
+        """Whether the time of this turn is used up. It counts from the first call in it."""
+        now = monotonic()
+        if self._end:
+            return now > self._end
+        # First what may raise: it would never begin again.
+        asyncio.get_running_loop().call_soon(self._begin)
+        self._end = now + BUDGET
+        return False
+
+    def _begin(self) -> None:
+        self._end = 0.0
 
     def go_on_with(self, work: Callable[[], object]) -> None:
         """Call it when it is its turn."""
@@ -39,17 +62,21 @@ class Turns:
         self._waiting.append(waiting)
 
     def _run(self) -> None:
-        left = min(SLICES, len(self._waiting))
-        # What is added meanwhile has its turn later.
+        self.late()
+        woken = 0
+        # What is added meanwhile has its turn later. One has it in any case, or nobody would ever go on.
         try:
-            while left and self._waiting:
+            for _ in range(len(self._waiting)):
                 waiting = self._waiting.popleft()
                 if not isinstance(waiting, asyncio.Future):
-                    left -= 1
                     waiting()
                 elif not waiting.done():
-                    left -= 1
                     waiting.set_result(None)
+                    woken += 1
+                else:
+                    continue
+                if woken == SLICES or self.late():
+                    break
         finally:
             self._scheduled = bool(self._waiting)
             if self._scheduled:

@@ -108,6 +108,8 @@ class ServerConfig(Struct, frozen=True, kw_only=True):
     """Bytes of memory of the process above which nobody else is let in."""
     max_outbox_total: Memory = 256 * 1024 * 1024
     """Bytes that may wait for all slow clients together; above it those with the most waiting are closed."""
+    max_inbox_total: Memory = 256 * 1024 * 1024
+    """Bytes that may wait to be handled, of all clients together; above it those with any are not read."""
     handshake_timeout: Annotated[float, Meta(ge=0.1, le=MAX_SECONDS)] = 10.0
     """Seconds until a client has to have sent its whole request head."""
     max_header_size: Annotated[int, Meta(ge=256, le=1024 * 1024)] = 8190

@@ -192,6 +192,7 @@ def swap(bus: EventBus, config: Config, made: Plan) -> None:
         memory=config.server.max_memory,
     )
     bus.flusher.ceiling = config.server.max_outbox_total or NO_LIMIT
+    bus.inboxes.ceiling = config.server.max_inbox_total or NO_LIMIT
     bus.watchdog.use(config.server.blocking_limit)
     bus.trusted_proxies = networks(config.server.trusted_proxies)
     bus.admin_token = config.server.admin_token

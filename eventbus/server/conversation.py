@@ -85,7 +85,8 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
     read, message, run, failed = wire.inbox.read, lifecycle.message, lifecycle.run, lifecycle.failed
     socket = connection.socket
     bus = socket.bus
-    waiting = wire.inbox.waiting
+    inbox, turns = wire.inbox, bus.turns
+    waiting = inbox.waiting
     since = 0.0
     while True:
         try:
@@ -113,20 +114,27 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
                 done = await chain.begin(ctx)
                 if done is not ctx:
                     chain.check(ctx, done)
+                del done
         except BaseException as error:
             failed(connection, ctx, error)
         if not waiting:
             since = 0.0
+            if inbox.counted:
+                inbox.settle()
         elif connection.expired or bus.shutdown.cancelling:
             # The handler swallowed its cancelling: none begins behind it.
             connection.handling = None
             return
+        elif monotonic() - since > SECONDS if since else turns.late():
+            if inbox.counted:
+                inbox.settle()
+            await give_way(connection, ctx)
+            since = monotonic()
         elif not since:
             since = monotonic()
-        elif monotonic() - since > SECONDS:
-            since = 0.0
-            await give_way(connection, ctx)
         connection.handling = None
+        # Who waits for the next message must not keep the last one, which may be large.
+        del received, ctx
 
 
 async def give_way(connection: ClientConnection, ctx: Context) -> None:
@@ -149,6 +157,7 @@ async def finish(connection: ClientConnection, wire: SocketWire | None) -> None:
     code, reason = ABNORMAL, ""
     try:
         if wire is not None:
+            wire.inbox.settle()
             if connection.state is OPEN and not wire.lost:
                 await answer_close(connection, wire)
             await connection.closed()

@@ -26,6 +26,9 @@ LOW = LIMIT
 """Bytes at which it is read again: low enough that what was read ahead goes on in large pieces."""
 
 
+STEP = 4096
+"""Bytes below which nothing is counted for the ceiling of all inboxes, so that short messages are free."""
+
 HEADER = 6
 """Bytes of the header of a short frame; where bytes are counted, that of a control frame counts too."""
 
@@ -45,12 +48,17 @@ class Inbox(WebSocketDataQueue):
     one, and `aiohttp.EofStream` once nothing more comes.
     """
 
-    __slots__ = ("_rated", "_wire", "closed", "most")
+    __slots__ = ("_inboxes", "_mark", "_rated", "_wire", "closed", "counted", "most")
 
     def __init__(self, wire: SocketWire) -> None:
         super().__init__(wire, LIMIT, loop=wire.loop)  # type: ignore[arg-type]
         self._wire: SocketWire | None = wire
         self._rated = wire.rate is not None
+        self._inboxes = wire.inboxes
+        self.counted = 0
+        """Bytes that count for the ceiling of all inboxes: what is being handled, too."""
+        self._mark = STEP
+        """Bytes in here above which short messages are counted."""
         self.closed = False
         """Whether messages are of no interest any more, because of a close frame or a fault."""
         self.most = 0
@@ -72,6 +80,8 @@ class Inbox(WebSocketDataQueue):
                 self.refuse(overrun(self._wire.rate if self._wire is not None else None))
             else:
                 put(self, data, size)
+                if size > STEP or self._size > self._mark:
+                    self._count(size)
         elif self._wire is not None:
             self._wire.control(kind, data[1], data[2])
 
@@ -97,10 +107,37 @@ class Inbox(WebSocketDataQueue):
         wire = self._wire
         return wire is not None and wire.rate is not None and wire.rate.passed(size, wire.loop.time())
 
+    def _count(self, size: int) -> None:
+        """Count a large message by itself, or the short ones that have come since the last time."""
+        more = size if size > STEP else self._size - self._mark + STEP
+        self._mark += more
+        self.counted += more
+        self._inboxes.count(more)
+        if self._wire is not None and self._inboxes.full:
+            self._wire.look_closer()
+
+    def settle(self) -> None:
+        """What was taken has been handled: only what still waits counts."""
+        left = self._size if self._size > STEP else 0
+        if self.counted != left:
+            more, self.counted = left - self.counted, left
+            self._mark = left + STEP
+            self._inboxes.count(more)
+        if not left and self._wire is not None and not self.most:
+            self._wire.let_go()
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the ceiling of all inboxes is passed, so that nothing more may be taken here.
+
+        A client of which nothing waits is read all the same, but what it compressed is not inflated.
+        """
+        return self._inboxes.full and (self.counted > 0 or self.most > 0) and not self.closed
+
     @property
     def room(self) -> int:
         """Bytes that may still come, with aiohttp's overhead for each message; negative when it is full."""
-        return self._limit - self._size
+        return -1 if self.stalled else self._limit - self._size
 
     @property
     def waiting(self) -> Sized:
@@ -117,8 +154,10 @@ class Inbox(WebSocketDataQueue):
         return len(self._buffer)
 
     def release(self) -> None:
-        """Let go of the wire."""
+        """Let go of the wire; what is left here, nobody will take."""
         self.closed = True
+        self._inboxes.count(-self.counted)
+        self.counted = 0
         self._protocol = self._wire = None  # type: ignore[assignment]
 
     def end(self) -> None:

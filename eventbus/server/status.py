@@ -98,6 +98,11 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
             for space, channels in bus.spaces.items()
         },
         "files": None if files is None else {"limit": files.limit, "connections": files.connections(http)},
+        "inbox": {
+            "held": bus.inboxes.held,
+            "ceiling": bus.inboxes.ceiling,
+            "waiting": bus.inboxes.waiting,
+        },
         "outbox": {"held": bus.flusher.held, "ceiling": bus.flusher.ceiling},
         "dropped": dropped,
         "lost": lost(bus),

@@ -61,6 +61,7 @@ class SocketWire(asyncio.Protocol):
         "failed",
         "heard",
         "inbox",
+        "inboxes",
         "interval",
         "loop",
         "lost",
@@ -84,6 +85,7 @@ class SocketWire(asyncio.Protocol):
         self.rate = Rate(options.max_messages, options.max_bytes) if limited else None
         """What the client may send; control frames and short fragments count as messages."""
         self._turns = connection.socket.bus.turns
+        self.inboxes = connection.socket.bus.inboxes
         self.inbox = Inbox(self)
         self.reader = Reader(self.inbox, options.max_message_size, connection.outbox.deflate is not None)
         self._parse = self.reader.parse
@@ -132,17 +134,17 @@ class SocketWire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard = True
-        # Nearly always it is one short frame, whole and masked, which needs no second look.
+        # Nearly always it is one short frame, whole, masked and not compressed, which needs no second look.
         if (
             self._between
             and 5 < (size := len(data)) < 132
             and data[1] - 122 == size
-            and 0x80 < data[0] < 0xC8
+            and 0x80 < data[0] < 0xC0
         ):
             self._parse(data)
         elif not self.over:
-            if len(data) > LARGE and self._turns.crowded:
-                # Others came first, and have not had their turn yet.
+            if self._turns.late() or (len(data) > LARGE and self._turns.crowded):
+                # Others came first: they have used up this turn, or wait for the next.
                 self.reader.hold(data)
                 self._between = False
                 self._steer()
@@ -159,6 +161,8 @@ class SocketWire(asyncio.Protocol):
         if self.over:
             self.reader.drop()
             self._between = False
+        elif self.inboxes.full:
+            self._between = False
         self._steer()
 
     def _go_on(self) -> None:
@@ -174,7 +178,7 @@ class SocketWire(asyncio.Protocol):
         pending = self.reader.pending
         if pending and not self._reading_paused and not self._going_on:
             self._going_on = True
-            self._turns.go_on_with(self._go_on)
+            (self.inboxes if self.inbox.stalled else self._turns).go_on_with(self._go_on)
         stop = pending or self._reading_paused
         if stop is not self._stopped:
             self._stopped = stop
@@ -229,6 +233,14 @@ class SocketWire(asyncio.Protocol):
             self._reading_paused = False
             self.heard = True
             self._steer()
+
+    def look_closer(self) -> None:
+        """All inboxes together hold too much: from now on each read is looked at, before it is taken."""
+        self._between = False
+
+    def let_go(self) -> None:
+        """It need not wait any more for others' messages to be handled."""
+        self.inboxes.let_go(self._go_on)
 
     def fail(self) -> None:
         """The client broke the protocol, or sent more than it may: nothing more is taken from it."""
@@ -297,6 +309,7 @@ class SocketWire(asyncio.Protocol):
         self.inbox.end()
         # Nobody handles any more what fills the inbox, and the client's close frame comes behind it.
         self._reading_paused = False
+        self.let_go()
         self._steer()
         if self.peer_close is not None:
             self.transport.close()
@@ -329,6 +342,7 @@ class SocketWire(asyncio.Protocol):
         """Break the reference cycles, once neither the transport nor a reader of the inbox needs them."""
         if self.lost and self.connection.state is CLOSED:
             self.reader.drop()
+            self.let_go()
             self.inbox.release()
 
     # eventbus.heartbeats.Beating

@@ -57,6 +57,7 @@ TIGHT = {
     "max_message_size",
     "max_outbox",
     "max_outbox_total",
+    "max_inbox_total",
     "max_size",
 }
 """Limits that a client's own bytes can be above; what happens then is tested elsewhere."""

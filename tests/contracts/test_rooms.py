@@ -25,7 +25,7 @@ LEVELS = [
     {"connection", "channels", "topics", "journal"},
     {"outbox", "flusher", "entries", "standing"},
     {"deflate", "gate", "ledger", "identities", "close_codes"},
-    {"frames", "backlog", "heartbeats"},
+    {"frames", "backlog", "heartbeats", "inboxes"},
     {"broker", "store", "chain", "host", "config"},
     {"hookspecs", "node", "home"},
     {"supervision"},

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp.http import WebSocketError
 
+from eventbus.inboxes import Inboxes
 from eventbus.server.wire import SocketWire
 from eventbus.turns import Turns
 from tests.raw_client import BINARY, PING, masked
@@ -39,9 +40,9 @@ class Transport:
 
 def wire_to(transport: Transport) -> SocketWire:
     """A wire that nobody reads from."""
-    connection: Any = SimpleNamespace(
-        outbox=SimpleNamespace(deflate=None), socket=SimpleNamespace(bus=SimpleNamespace(turns=Turns()))
-    )
+    turns = Turns()
+    bus = SimpleNamespace(turns=turns, inboxes=Inboxes(turns))
+    connection: Any = SimpleNamespace(outbox=SimpleNamespace(deflate=None), socket=SimpleNamespace(bus=bus))
     options: Any = SimpleNamespace(heartbeat=0, max_message_size=100_000, max_messages=0, max_bytes=0)
     end: Any = transport
     return SocketWire(connection, end, options)

@@ -57,6 +57,7 @@ async def test_it_counts_what_there_is(bus: EventBus, serve: Serve, until: Until
     assert told["connecting"] == 0
     assert told["spaces"]["shop"] == {"channels": 1, "patterns": 1, "subscriptions": 3}
     assert told["outbox"] == {"held": 0, "ceiling": bus.flusher.ceiling}
+    assert told["inbox"] == {"held": 0, "ceiling": bus.inboxes.ceiling, "waiting": 0}
     assert told["dropped"] == {"public": {"gone": 3}}
     ((plugin, count),) = told["failures"]["public"]["message"].items()
     assert ("subscribe" in plugin, count) == (True, 1)
