@@ -57,6 +57,11 @@ OUTBOX_CEILING = 268_435_456
 PROBE_SPACE = "eventbus:probe"
 """A space that has no channels: what is published there only says that the broker brought it."""
 
+ONCE = (
+    "the bus has been stopped, and a bus runs once; make a new EventBus for each start, in a function that "
+    "makes its sockets too: `def make() -> EventBus`"
+)
+
 DEFAULT_STORE = Path("eventbus.sqlite3")
 
 Observers = tuple[tuple[str, Callable[[Outcome], None]], ...]
@@ -111,6 +116,8 @@ class CoreBus:
         self._topics: dict[str, Topic] = {}
         self._journal: Journal | None = None
         self._exit: AsyncExitStack | None = None
+        self._over = False
+        """Whether it has run: its handlers of topics and what it counts belong to that run."""
         self._background: set[asyncio.Future[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
         self._looking: asyncio.Future[None] | None = None
@@ -144,7 +151,7 @@ class CoreBus:
 
     def collection(self, name: str) -> Collection:
         """The collection of that name, with every permission. Raises InvalidRequest for the name."""
-        return Collection(WriteAheadStore(self.store, self._journal_of), name)
+        return Collection(WriteAheadStore(self.store, self._journal_of, self.flusher.home), name)
 
     def topic(self, name: str) -> Topic:
         """The topic of that name; the same object every time."""
@@ -178,6 +185,7 @@ class CoreBus:
             from .store.sqlite import SqliteStore
 
             self._store = CheckedStore(SqliteStore(DEFAULT_STORE))
+        self._store.home = self.flusher.home
         return self._store
 
     async def store_works(self) -> bool:
@@ -185,9 +193,14 @@ class CoreBus:
         return await works(self.store, f"probe-{secrets.token_hex(8)}")
 
     async def start(self) -> None:
-        """Start store and broker, enter the lifespans in order. Raises what they raise, everything undone."""
+        """Start store and broker, enter the lifespans in order. Raises what they raise, everything undone.
+
+        A bus runs once: raises EventBusError when it has been stopped.
+        """
         if self._exit is not None:
             raise EventBusError("the bus is running already")
+        if self._over:
+            raise EventBusError(ONCE)
         self.flusher.home.begin()
         async with AsyncExitStack() as stack:
             await self._started("store", self.store, self.store.start())
@@ -202,6 +215,7 @@ class CoreBus:
                 await self._start_journal(stack)
             self.shutdown.reset()
             self._exit = stack.pop_all()
+            self._over = True
         self._schedule_sweep()
 
     async def _started(self, kind: str, part: object, starting: Awaitable[object]) -> None:
@@ -272,6 +286,8 @@ class CoreBus:
 
     async def stop(self) -> None:
         """End every connection, leave the lifespans in reverse, stop broker and store."""
+        if self._exit is not None:
+            self.flusher.home.check()
         stack, self._exit = self._exit, None
         if stack is None:
             return
@@ -285,6 +301,8 @@ class CoreBus:
 
     async def drain(self) -> None:
         """Refuse new connections, close the open ones, and wait until every disconnect has run."""
+        if self._exit is not None:
+            self.flusher.home.check()
         await self.shutdown.run()
 
     @property

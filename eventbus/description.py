@@ -110,6 +110,18 @@ def members(error: BaseException) -> tuple[BaseException, ...]:
     return tuple(each for each in found if is_a(each, BaseException)) if type(found) is tuple else ()
 
 
+def leaves(error: BaseException) -> list[BaseException]:
+    """What is in a group and in the groups within it; the exception itself if it is no group."""
+    found, waiting = [], [error]
+    while waiting:
+        each = waiting.pop()
+        inside = members(each)
+        waiting.extend(reversed(inside))
+        if not inside:
+            found.append(each)
+    return found
+
+
 def same(one: object, other: object) -> bool:
     """Whether the values say that they are equal; False where that raises, or is no answer."""
     try:

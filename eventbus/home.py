@@ -24,7 +24,7 @@ class Home:
         self.thread, self.loop = get_ident(), asyncio.get_running_loop()
 
     def end(self) -> None:
-        """The bus has stopped; another loop may start it again."""
+        """The bus has stopped."""
         self.thread, self.loop = 0, None
 
     def check(self) -> None:

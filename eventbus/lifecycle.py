@@ -24,29 +24,22 @@ from .context import Context, Request
 from .description import (
     CAUSE,
     TRACEBACK,
-    causes,
     describe,
     exact,
     is_a,
     log_error,
-    members,
     message_of,
     printable,
 )
 from .errors import (
-    ConnectionGone,
     EventBusError,
-    InvalidRequest,
-    NotFound,
-    PermissionDenied,
     PluginFailed,
     Reject,
-    StoreError,
 )
 from .events import CloseCode, EventType
+from .failures import only_gone, only_reject, store_failed
 from .hookspecs import Outcome
 from .sockets import BusSocket
-from .store.validation import Damaged
 from .supervision import put_away, withdraw
 from .write_ahead import arriving
 
@@ -123,9 +116,12 @@ async def connect(connection: ClientConnection) -> Refusal | None:
     except BaseException as error:
         if put_away(error):
             raise
-        log_failure(connection, CONNECT, error)
-        refusal = Refusal(500, "", "failed", blamed(error))
-        owed = store_failed(error)
+        if (inner := only_reject(error)) is not None:
+            refusal = refusal_of(*stated(inner), blamed(error))
+        else:
+            log_failure(connection, CONNECT, error)
+            refusal = Refusal(500, "", "failed", blamed(error))
+            owed = store_failed(error)
     finally:
         arriving.reset(token)
         if not accepted:
@@ -193,7 +189,7 @@ def failed(connection: ClientConnection, ctx: Context | None, error: BaseExcepti
                 task.uncancel()
             error = Cancelled().with_traceback(TRACEBACK(error))
     socket = connection.socket
-    if type(error) is ConnectionGone and error.connection_id == connection.id:
+    if only_gone(connection.id, error):
         # The client left while its message was handled: no fault of any plugin.
         logger.debug("the client was gone before its answer", extra={"connection": connection.id})
         return
@@ -300,7 +296,8 @@ async def run(socket: BusSocket, chain: Chain, ctx: Context) -> Context:
         result = "cancelled"
         raise
     except BaseException as raised:
-        result, error = "failed", raised
+        rejected = event is CONNECT and only_reject(raised) is not None
+        result, error = "rejected" if rejected else "failed", raised
         raise
     finally:
         outcome = Outcome(
@@ -319,25 +316,6 @@ async def run(socket: BusSocket, chain: Chain, ctx: Context) -> Context:
                 log_error(
                     logger, f"observer {name!r} raised: {describe(raised)}", raised, extra={"plugin": name}
                 )
-
-
-MISUSE = (NotFound, PermissionDenied, InvalidRequest, Damaged)
-"""What the store raises though it works: the same would come again."""
-
-
-def store_failed(error: BaseException | None) -> bool:
-    """Whether the store is the cause of it, rather than a plugin."""
-    seen: set[int] = set()
-    waiting = [] if error is None else [error]
-    while waiting:
-        for each in causes(waiting.pop()):
-            if id(each) in seen:
-                break
-            seen.add(id(each))
-            if is_a(each, StoreError) and not any(is_a(each, kind) for kind in MISUSE):
-                return True
-            waiting.extend(members(each))
-    return False
 
 
 def really_cancelled() -> bool:

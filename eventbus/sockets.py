@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import functools
-import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from inspect import isasyncgenfunction
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .audiences import covers
 from .backlog import Backlog, Policy
 from .broker import Publication
-from .chain import Chain, Composed, Link, build, flatten
+from .chain import Chain, Composed, Link, build, flatten, name_of
 from .channel_names import MAX_CHANNEL_BYTES, check_channel
 from .channels import Channels
 from .connection import ClientConnection
@@ -138,7 +138,8 @@ class BusSocket:
     def on(self, event: EventType | str, *middleware: Middleware) -> Any:
         """Register the handler of an event; several middleware are composed. Also a decorator.
 
-        Raises RegistrationError for an unknown event, or when the event has a handler already.
+        Raises RegistrationError for an unknown event, for an async generator, or when the event has a handler
+        already.
         """
         kind = event_type(event, self.name)
         if not middleware:
@@ -153,6 +154,10 @@ class BusSocket:
         parts = tuple(flatten(middleware))
         handler = parts[0] if len(parts) == 1 else Composed(parts)
         links = [Link(name_of(part), part) for part in parts]
+        for link in links:
+            if isasyncgenfunction(link.middleware):
+                what = "has a `yield`; a middleware awaits `call_next(ctx)` once, and returns"
+                raise RegistrationError(f"socket {self.name!r}: {link.name} {what}")
         if kind in self._handlers:
             raise RegistrationError(
                 f"socket {self.name!r} has a handler for {kind} already: {name_of(self._handlers[kind])}; "
@@ -238,6 +243,7 @@ class BusSocket:
             raise LimitReached(f"the name of a channel of {self.name!r} is at most {most} bytes long")
 
     async def connection(self, connection_id: str) -> ConnectionDetails:
+        self.bus.flusher.home.check()
         return self.find(connection_id).details
 
     def backlog(self, connection_id: str) -> Backlog:
@@ -300,9 +306,3 @@ def event_type(event: EventType | str, socket: str) -> EventType:
     except ValueError:
         known = ", ".join(EventType)
         raise RegistrationError(f"socket {socket!r}: {event!r} is no event; the events are {known}") from None
-
-
-def name_of(middleware: object) -> str:
-    """`module:name` of a function, or of an object's class."""
-    named = middleware if inspect.isroutine(middleware) else type(middleware)
-    return f"{named.__module__}:{named.__qualname__}"

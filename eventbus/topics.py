@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Generator
+from inspect import isasyncgenfunction
 from typing import Any, TypeAlias
 
-from .description import describe, log_error
+from .chain import name_of
+from .description import describe, log_error, type_name
 from .home import Home
 from .supervision import stopped
-from .tasks import begin, first_step
+from .tasks import awaitable, begin, first_step
 
 logger = logging.getLogger("eventbus")
 
 MAX_BACKLOG = 10_000
-"""Messages that may wait for one handler; beyond it the oldest is dropped, counted and logged."""
+"""Messages that may wait for one handler; beyond it the oldest is dropped and counted, which is logged."""
+
+QUIET = 10.0
+"""Seconds between two records that say so of one handler."""
 
 Handler: TypeAlias = Callable[[Any], Awaitable[None]]
 
@@ -27,7 +33,12 @@ class Subscription:
     def __init__(self, topic: Topic, handler: Handler) -> None:
         self.topic = topic
         self.handler = handler
+        self.name = name_of(handler)
+        """What it is called in the log."""
         self.dropped = 0
+        self._counted = 0
+        self._told = -QUIET
+        """When it was said last that messages are dropped, by the monotonic clock in seconds."""
         self._queue: asyncio.Queue[Any] = asyncio.Queue(MAX_BACKLOG)
         self._task: asyncio.Task[None] | None = None
 
@@ -39,13 +50,25 @@ class Subscription:
         """Hand over a message; never waits."""
         if self._queue.full():
             self._queue.get_nowait()
-            self.dropped += 1
-            logger.warning(
-                "topic %r: a handler is too slow, %d messages dropped", self.topic.name, self.dropped
-            )
+            self._drop()
         self._queue.put_nowait(data)
         if self._task is None:
             self._start()
+
+    def _drop(self) -> None:
+        """Count a message that is dropped; they are told together, every few seconds."""
+        self.dropped += 1
+        now = time.monotonic()
+        if now - self._told < QUIET:
+            return
+        since, self._told, self._counted = self.dropped - self._counted, now, self.dropped
+        logger.warning(
+            "topic %r: %s is too slow, %d messages dropped since the last such record (%d in all)",
+            self.topic.name,
+            self.name,
+            since,
+            self.dropped,
+        )
 
     def _start(self) -> None:
         self._task = begin(self._run())
@@ -70,11 +93,18 @@ class Subscription:
 
     async def _handle(self, data: Any) -> None:
         try:
-            await self.handler(data)
+            made = self.handler(data)
+            if not awaitable(made):
+                raise TypeError(
+                    f"it returned {type_name(made)}, which nothing can await; is an `async` missing?"
+                )
+            await made
         except BaseException as error:
             if stopped(error):
                 raise
-            log_error(logger, f"topic {self.topic.name!r}: a handler raised {describe(error)}", error)
+            log_error(
+                logger, f"topic {self.topic.name!r}: a handler raised {describe(error)} ({self.name})", error
+            )
 
     async def close(self) -> None:
         """Take the handler off the topic; one that is running is cancelled."""
@@ -96,9 +126,16 @@ class Topic:
         self._subscriptions: list[Subscription] = []
 
     def subscribe(self, handler: Handler) -> Subscription:
-        """Call `await handler(data)` for every message from now on. Raises TypeError for no callable."""
+        """Call `await handler(data)` for every message from now on.
+
+        Raises TypeError for what can't be called, or gives nothing to await, such as a function with `yield`.
+        """
+        if self.home.thread:
+            self.home.check()
         if not callable(handler):
             raise TypeError(f"a handler is an async function that takes the message, not {handler!r}")
+        if isasyncgenfunction(handler):
+            raise TypeError(f"handler {name_of(handler)} has a `yield`, so nothing can await it")
         subscription = Subscription(self, handler)
         self._subscriptions.append(subscription)
         return subscription

@@ -1,6 +1,6 @@
 """Chains: middleware composed once, in the order of a list. Pure functions, nothing mutable."""
 
-from .chain import Chain, Link, blamed, build, link_of, request_of
+from .chain import Chain, Link, blamed, build, link_of, name_of, request_of
 from .compose import Composed, compose, flatten
 from .routes import route
 
@@ -13,6 +13,7 @@ __all__ = [
     "compose",
     "flatten",
     "link_of",
+    "name_of",
     "request_of",
     "route",
 ]

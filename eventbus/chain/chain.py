@@ -6,12 +6,13 @@ import dataclasses
 import inspect
 import sys
 from collections.abc import Awaitable, Iterable, Sequence
-from types import FrameType, FunctionType
+from types import FrameType, FunctionType, MethodType
 
 from ..context import Context, Middleware, Next, Request
-from ..description import FIELDS, exact, frames, is_a, type_name
+from ..description import FIELDS, causes, exact, frames, is_a, type_name
 from ..errors import PluginFailed
 from ..events import EventType
+from ..tasks import awaitable
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def bind(link: Link, call_next: Next, caller: str) -> Next:
     It looks at what every link is given and returns, each time: no source and no code object can vouch for
     that, since both may change. That costs one coroutine between two links.
     """
-    name, middleware = link.name, link.middleware
+    name, middleware = link.name, looked_at(link)
 
     async def call(ctx: Context) -> Context:
         if type(ctx) is not Context:
@@ -82,12 +83,46 @@ def bind(link: Link, call_next: Next, caller: str) -> Next:
 
 def bare(link: Link, call_next: Next) -> Next:
     """The outermost link, whose context comes from the bus and whose result the bus looks at itself."""
-    middleware = link.middleware
+    middleware = looked_at(link)
 
     def begin(ctx: Context) -> Awaitable[Context]:
         return middleware(ctx, call_next)
 
     return begin
+
+
+def looked_at(link: Link) -> Middleware:
+    """The middleware of a link; unless it is plainly an async function, with a look at what it returns.
+
+    That raises PluginFailed for what can't be awaited: a function that forgot its `async`, or has a `yield`.
+    """
+    name, middleware = link.name, link.middleware
+    if is_async(middleware):
+        return middleware
+
+    def look(ctx: Context, call_next: Next) -> Awaitable[Context]:
+        made = middleware(ctx, call_next)
+        if not awaitable(made):
+            what = f"returned {kind(made)}, which nothing can await; write it as `async def (ctx, call_next)`"
+            raise failure(name, ctx.request, what)
+        return made
+
+    return look
+
+
+def is_async(middleware: object) -> bool:
+    """Whether it is an async function, a method or an instance with a `__call__` that is one."""
+    if type(middleware) is MethodType:
+        middleware = middleware.__func__
+    elif type(middleware) is not FunctionType:
+        middleware = inspect.getattr_static(type(middleware), "__call__", None)
+    return type(middleware) is FunctionType and bool(middleware.__code__.co_flags & inspect.CO_COROUTINE)
+
+
+def name_of(middleware: object) -> str:
+    """`module:name` of a function, or of an object's class."""
+    named = middleware if inspect.isroutine(middleware) else type(middleware)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def ending(terminal: Next | None, caller: str) -> Next:
@@ -137,11 +172,15 @@ def failure(name: str, request: Request | None, what: str) -> PluginFailed:
 
 
 def blamed(error: BaseException) -> str:
-    """The link that the exception came from, the innermost in its traceback, or an empty string."""
+    """The link that the exception came from, the innermost in its traceback, or an empty string.
+
+    Where no link is in that, its causes are looked at: a coroutine turns a StopIteration into a RuntimeError
+    that has left the link.
+    """
     if is_a(error, PluginFailed):
         # It says so itself: who handed on no context is further out than who noticed.
         return exact(FIELDS(error).get("plugin")) or ""
-    found = (link_of(entry.tb_frame) for entry in reversed(frames(error)))
+    found = (link_of(entry.tb_frame) for each in causes(error) for entry in reversed(frames(each)))
     return next(filter(None, found), "")
 
 

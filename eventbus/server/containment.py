@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from aiohttp.http import StreamWriter
 
-from ..description import describe, is_a, log_error
+from ..description import describe, is_a, leaves, log_error
 from ..supervision import put_away, stopped, withdraw
 
 if TYPE_CHECKING:
@@ -42,6 +42,10 @@ async def contained(
     except BaseException as error:
         if is_a(error, web.HTTPException) or stopped(error):
             raise
+        answers = leaves(error)
+        if all(is_a(each, web.HTTPException) for each in answers):
+            # Of a task in a group, which hands on whatever it raises within another exception.
+            raise answers[0] from None
         if is_a(error, web.RequestPayloadError) or (is_a(error, ConnectionError) and gone(request)):
             raise  # the client's doing
         if request.writer.output_size:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..description import describe, is_a, type_name
 from ..errors import StoreError
+from ..home import Home
 from ..supervision import put_away
 from .protocol import Change, Condition, Place, Store
 
@@ -38,6 +39,8 @@ class CheckedStore:
     def __init__(self, inner: Store, name: str = "") -> None:
         self.inner = inner
         self.name = name or f"store {type_name(inner)}"
+        self.home: Home | None = None
+        """Whose thread may call it: in another one each call raises WrongThread, and changes nothing."""
         self._late: set[asyncio.Task[Any]] = set()
 
     async def start(self) -> None:
@@ -89,6 +92,8 @@ class CheckedStore:
 
     async def _ask(self, method: str, seconds: float | None, *arguments: object) -> Any:
         """What the call returns. Raises StoreError for whatever it raises, and when its time is over."""
+        if self.home is not None:
+            self.home.check()
         if len(self._late) >= MOST_LATE:
             raise StoreError(f"{self.name}: {MOST_LATE} calls have not ended, so no other is begun")
         # A task of its own: one that swallows its cancellation can be left behind.

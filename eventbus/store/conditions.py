@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 from enum import IntEnum
 from typing import Any
 
-from ..description import type_name
+from ..description import is_a, type_name
 from ..errors import InvalidRequest
 from .protocol import Condition
-from .validation import MAX_INTEGER, MIN_INTEGER, check_text, shown
+from .validation import MAX_INTEGER, MIN_INTEGER, check_text, plain, shown
 
 COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -81,31 +81,37 @@ def after_prefix(prefix: str) -> str | None:
     return stem[:-1] + chr(successor)
 
 
-def make_condition(field: object, comparison: object, value: object) -> Condition:
+def make_condition(field: object, comparison: object, value: Any) -> Condition:
     """A checked condition. Raises InvalidRequest, saying which of the three can't be used and why."""
     path = check_text(field, "a field", MAX_FIELD_BYTES)
     if not all(path.split(".")):
         raise InvalidRequest(f"field {path!r} has an empty part between its dots")
-    if not isinstance(comparison, str) or comparison not in COMPARISONS:
+    if is_a(comparison, str):
+        comparison = plain(comparison)
+    if type(comparison) is not str or comparison not in COMPARISONS:
         raise InvalidRequest(f"no operator {shown(comparison)}; there are {' '.join(COMPARISONS)}")
-    if not isinstance(value, str | int | float | None):
-        raise InvalidRequest(f"{path} can't be compared with a {type_name(value)}, only with a scalar")
+    if value is not None:
+        try:
+            # A token of the query is made of it, and a store may go by its class.
+            value = plain(value)
+        except NotImplementedError:
+            message = f"{path} can't be compared with a {type_name(value)}, only with a scalar"
+            raise InvalidRequest(message) from None
     if comparison == "starts_with" and not isinstance(value, str):
         raise InvalidRequest(f"starts_with needs a str to compare {path} with, not {shown(value)}")
     if value is None and comparison != "==":
         raise InvalidRequest(f"{path} can be compared with null by == only, not by {comparison}")
     if isinstance(value, str):
-        value = _plain(value, path)
-    elif isinstance(value, float) and not math.isfinite(value):
+        _check_text(value, path)
+    elif type(value) is float and not math.isfinite(value):
         raise InvalidRequest(f"{path} can't be compared with {shown(value)}: it is no JSON number")
-    elif isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
+    elif type(value) is int and not MIN_INTEGER <= value <= MAX_INTEGER:
         raise InvalidRequest(f"{path} can't be compared with {shown(value)}: integers have 64 bits")
     return Condition(path, comparison, value)
 
 
-def _plain(value: str, path: str) -> str:
+def _check_text(value: str, path: str) -> None:
     try:
         value.encode()
     except UnicodeEncodeError:
         raise InvalidRequest(f"{path} can't be compared with {value!r}: it has a lone surrogate") from None
-    return str.__str__(value)

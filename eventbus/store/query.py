@@ -9,11 +9,12 @@ from typing import Any
 
 import msgspec
 
+from ..description import is_a
 from ..errors import InvalidRequest
 from .conditions import make_condition
 from .permissions import READING, check_granted
 from .protocol import Condition, Place, Store
-from .validation import decode_document, shown
+from .validation import decode_document, plain, shown
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
@@ -61,7 +62,9 @@ class Query:
 
         Raises InvalidRequest unless it is an int of at least 1.
         """
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        if is_a(count, int) and type(count) is not bool:
+            count = plain(count)
+        if type(count) is not int or count < 1:
             raise InvalidRequest(f"a limit is an int of at least 1, not {shown(count)}")
         return Query(self._store, self._place, self._granted, self._conditions, count)
 

@@ -21,9 +21,10 @@ MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
 
 
 def check_text(value: object, what: str, most: int) -> str:
-    """The value, if it is a str of 1 to `most` bytes of UTF-8. Raises InvalidRequest."""
-    if not isinstance(value, str):
+    """The value as an exact str, if it is one of 1 to `most` bytes of UTF-8. Raises InvalidRequest."""
+    if not isinstance(value, str) or not is_a(value, str):
         raise InvalidRequest(f"{what} is a str, not {type_name(value)}")
+    value = str.__str__(value)
     if not value:
         raise InvalidRequest(f"{what} can't be empty")
     try:
@@ -35,6 +36,20 @@ def check_text(value: object, what: str, most: int) -> str:
     if size > most:
         raise InvalidRequest(f"{what} has at most {most} bytes of UTF-8, not {size}")
     return value
+
+
+def plain(value: Any) -> Any:
+    """A str, int or float as one of exactly that class, and not of one derived from it, as numpy.float64 is.
+
+    Raises NotImplementedError for anything else, as msgspec asks of who is given what it does not know.
+    """
+    if is_a(value, str):
+        return str.__str__(value)
+    if is_a(value, float):
+        return float.__float__(value)
+    if is_a(value, int):
+        return value if type(value) is bool else int.__int__(value)
+    raise NotImplementedError(f"a {type_name(value)} is no JSON value")
 
 
 def check_key(key: object) -> str:
@@ -62,10 +77,10 @@ def encode_document(document: object) -> bytes:
     """The document as JSON. Raises InvalidRequest naming the place of what is no JSON."""
     if not isinstance(document, Mapping):
         raise InvalidRequest(f"a document is a JSON object, not {type_name(document)}")
-    plain = dict(document)
-    _check(plain, "", 1)
+    copy = dict(document)
+    _check(copy, "", 1)
     try:
-        return msgspec.json.encode(plain)
+        return msgspec.json.encode(copy, enc_hook=plain)
     except Exception as error:
         # A class derived from dict may hold something else than it says when it is asked.
         raise InvalidRequest(f"the document can't be written as JSON: {describe(error)}") from error

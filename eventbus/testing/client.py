@@ -107,9 +107,10 @@ class HarnessClient:
         connection = connection or self._accepted
         if connection.state is not ConnectionState.OPEN:
             raise ConnectionGone(connection.id, connection.socket.name)
+        frame = masked(opcode, payload)
         future: asyncio.Future[Context] = asyncio.get_running_loop().create_future()
         self._sending.append(future)
-        self._feed(masked(opcode, payload))
+        self._feed(frame)
         result = await future
         # What was sent leaves with the next turn of the event loop.
         await asyncio.sleep(0)
@@ -120,15 +121,19 @@ class HarnessClient:
 
         The code 1005 is a close frame without one, 1006 no close frame at all: the client is just gone. What
         the chain raises is logged, as a server does.
+
+        Raises ValueError for a code that is no number of 16 bits, and for a reason that is no text of at most
+        123 bytes of UTF-8; the connection stays open then.
         """
         connection = self._accepted
+        payload = close_payload(code, reason)
         if connection.state is not ConnectionState.CLOSED and not self._ended.is_set():
             if code == CloseCode.ABNORMAL:
                 self._close_sent = True
                 self._lose()
             elif not self._close_sent:
                 self._close_sent = True
-                self._feed(masked(CLOSE, close_payload(code, reason)))
+                self._feed(masked(CLOSE, payload))
         if connection.task is not None:
             await asyncio.wait([connection.task])
 

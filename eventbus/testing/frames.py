@@ -5,6 +5,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 
+from ..close_codes import MAX_REASON_BYTES
+from ..description import is_a, type_name
+
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 NO_STATUS = 1005
@@ -12,7 +15,9 @@ NO_STATUS = 1005
 
 
 def masked(opcode: int, payload: bytes) -> bytes:
-    """A whole frame of a client (section 5.2)."""
+    """A whole frame of a client (section 5.2). Raises ValueError for an opcode that has no 4 bits."""
+    if not 0 <= opcode <= 15:
+        raise ValueError(f"an opcode is an int from 0 to 15, not {opcode}")
     size = len(payload)
     if size < 126:
         head = bytes((0x80 | opcode, 0x80 | size))
@@ -27,8 +32,16 @@ def masked(opcode: int, payload: bytes) -> bytes:
 
 
 def close_payload(code: int, reason: str) -> bytes:
-    """What a close frame carries; 1005 stands for nothing (section 5.5.1)."""
-    return b"" if code == NO_STATUS else code.to_bytes(2) + reason.encode()
+    """What a close frame carries; 1005 stands for nothing (section 5.5.1). Raises ValueError."""
+    if not is_a(code, int) or not 0 <= code <= 65535:
+        said = code if is_a(code, int) and abs(code) < 10**20 else type_name(code)
+        raise ValueError(f"a close code is an int from 0 to 65535, not {said}")
+    if not is_a(reason, str):
+        raise ValueError(f"the reason of a close frame is a str, not {type_name(reason)}")
+    text = reason.encode()
+    if len(text) > MAX_REASON_BYTES:
+        raise ValueError(f"the reason of a close frame is at most {MAX_REASON_BYTES} bytes long")
+    return b"" if code == NO_STATUS else code.to_bytes(2) + text
 
 
 def close_of(payload: bytes) -> tuple[int, str]:

@@ -296,3 +296,84 @@ async def test_a_link_may_leave_anything_in_the_context(
     await until(lambda: bus.failures and not public.connections)
     await echo(session)
     assert list(bus.failures) == [("public", event, "tests.behaviour.test_raising:" + bad.__qualname__)]
+
+
+async def reject() -> None:
+    raise Reject(403, "no such user")
+
+
+async def fail() -> None:
+    raise ValueError
+
+
+@pytest.mark.parametrize("deep", [False, True])
+async def test_a_reject_within_a_group_refuses_as_by_itself(
+    bus: EventBus, public: BusSocket, serve: Serve, deep: bool
+) -> None:
+    outcomes: list[Outcome] = []
+    bus.observers = (("watch", outcomes.append),)
+
+    async def check() -> None:
+        if deep:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(reject())
+        await reject()
+
+    @public.on("connect")
+    async def both(ctx: Context, call_next: Next) -> Context:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(check())
+            group.create_task(asyncio.sleep(60))
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    with pytest.raises(WSServerHandshakeError, match="403"):
+        await session.ws_connect("/public")
+    assert [outcome.result for outcome in outcomes] == ["rejected"]
+    assert not bus.failures
+    assert bus.gate.refused == {"rejected": 1}
+
+
+async def test_a_reject_beside_another_error_is_a_failure(
+    bus: EventBus, public: BusSocket, serve: Serve
+) -> None:
+    @public.on("connect")
+    async def both(ctx: Context, call_next: Next) -> Context:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reject())
+            group.create_task(fail())
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    with pytest.raises(WSServerHandshakeError, match="500"):
+        await session.ws_connect("/public")
+    assert sum(bus.failures.values()) == 1
+
+
+async def test_that_the_client_is_gone_is_no_failure_within_a_group_either(
+    bus: EventBus, public: BusSocket, serve: Serve, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    handled: list[bool] = []
+
+    @public.on("message")
+    async def answer(ctx: Context, call_next: Next) -> Context:
+        async def say() -> None:
+            await until(lambda: not ctx.connection.sendable)  # type: ignore[attr-defined]
+            ctx.connection.send("too late")
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(say())
+        finally:
+            handled.append(True)
+        return await call_next(ctx)
+
+    session = await serve(bus)
+    async with session.ws_connect("/public") as client:
+        await client.send_str("x")
+        (connection,) = public.connections.values()
+        await until(lambda: connection.handling)
+        await connection.close(4000)
+        await until(lambda: handled)
+    assert not bus.failures
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -140,3 +140,13 @@ async def test_the_url_of_a_socket_accepts_a_connection(bus: EventBus, serve: Se
     assert urls[0].startswith("ws://127.0.0.1:")
     async with session.ws_connect(public.url):
         assert len(urls) == 2
+
+
+async def test_a_bus_that_was_stopped_says_to_make_another(bus: EventBus) -> None:
+    bus.socket("public", path="/public")
+    await bus.start()
+    with pytest.raises(EventBusError, match="running already"):
+        await bus.start()
+    await bus.stop()
+    with pytest.raises(EventBusError, match="a bus runs once; make a new EventBus for each start"):
+        await bus.start()

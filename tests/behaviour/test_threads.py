@@ -10,6 +10,7 @@ import pytest
 
 from eventbus import Context, EventBus, Next, WrongThread
 from eventbus.sockets import BusSocket
+from eventbus.store import Place
 from tests.conftest import Serve
 
 CALLS: dict[str, Callable[[Context], Awaitable[object]]] = {
@@ -21,6 +22,15 @@ CALLS: dict[str, Callable[[Context], Awaitable[object]]] = {
     "close by id": lambda ctx: ctx.socket.close(ctx.connection.id),
     "publish": lambda ctx: ctx.socket.publish("news", "stray"),
     "topic": lambda ctx: ctx.bus.topic("orders").publish("stray"),
+    "connection by id": lambda ctx: ctx.socket.connection(ctx.connection.id),
+    "set": lambda ctx: ctx.bus.collection("c").doc("a").set({"stray": 1}),
+    "get": lambda ctx: ctx.bus.collection("c").doc("a").get(),
+    "delete": lambda ctx: ctx.bus.collection("c").doc("a").delete(),
+    "fetch": lambda ctx: ctx.bus.collection("c").query().fetch(),
+    "stream": lambda ctx: anext(ctx.bus.collection("c").query().stream()),
+    "store": lambda ctx: ctx.bus.store.delete(Place("c"), "a"),  # type: ignore[attr-defined]
+    "stop": lambda ctx: ctx.bus.stop(),  # type: ignore[attr-defined]
+    "drain the bus": lambda ctx: ctx.bus.drain(),  # type: ignore[attr-defined]
 }
 
 

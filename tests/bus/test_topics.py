@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 
 import pytest
 
-from eventbus import EventBus
+from eventbus import EventBus, topics
 from tests.conftest import Until
 
 
@@ -68,3 +69,45 @@ async def test_a_handler_that_raises_or_hangs_stops_nobody(
 def test_what_can_not_be_called_is_no_handler(bus: EventBus) -> None:
     with pytest.raises(TypeError, match="handler is an async function"):
         bus.topic("orders").subscribe("not a function")  # type: ignore[arg-type]
+
+
+async def test_what_a_slow_handler_misses_is_told_in_few_records(
+    bus: EventBus, until: Until, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topics, "MAX_BACKLOG", 10)
+    topic = bus.topic("orders")
+
+    async def slow(data: int) -> None:
+        await asyncio.Event().wait()
+
+    subscription = topic.subscribe(slow)
+    for number in range(1000):
+        await topic.publish(number)
+    assert subscription.dropped == 990
+    monkeypatch.setattr(topics, "QUIET", 0)
+    await topic.publish(1000)
+    records = [record.message for record in caplog.records]
+    assert len(records) == 2
+    assert "slow is too slow, 1 messages dropped" in records[0]
+    assert "990 messages dropped since the last such record (991 in all)" in records[1]
+    await topic.close()
+
+
+async def test_a_handler_that_is_no_async_function_is_named(
+    bus: EventBus, until: Until, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stream(data: int) -> AsyncIterator[int]:
+        yield data
+
+    def forgot(data: int) -> None:
+        return None
+
+    topic = bus.topic("orders")
+    with pytest.raises(TypeError, match=r"stream has a `yield`"):
+        topic.subscribe(stream)  # type: ignore[arg-type]
+    topic.subscribe(forgot)  # type: ignore[arg-type]
+    await topic.publish(1)
+    await until(lambda: caplog.records)
+    assert "returned NoneType, which nothing can await; is an `async` missing?" in caplog.text
+    assert "forgot" in caplog.records[0].message
+    await topic.close()

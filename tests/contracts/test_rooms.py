@@ -20,7 +20,7 @@ LEVELS = [
     {"recovery"},
     {"owed", "shutdown"},
     {"lifecycle"},
-    {"plan", "write_ahead"},
+    {"plan", "write_ahead", "failures"},
     {"sockets", "lifespans"},
     {"connection", "channels", "topics", "journal"},
     {"outbox", "flusher", "entries", "standing"},

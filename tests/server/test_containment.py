@@ -145,3 +145,18 @@ async def test_a_response_answers_one_request(
             statuses.append(answer.status)
     assert statuses == [200, 500]
     await check(bus, session, caplog)
+
+
+async def test_an_http_error_within_a_group_is_answered_as_by_itself(bus: EventBus, serve: Serve) -> None:
+    async def missing() -> None:
+        raise web.HTTPNotFound(text="no such order")
+
+    async def both(request: web.Request) -> web.Response:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(missing())
+        return web.Response()
+
+    bus.routes = (web.get("/orders", both),)
+    session = await serve(bus)
+    async with session.get("/orders") as answer:
+        assert (answer.status, await answer.text()) == (404, "no such order")

@@ -255,3 +255,35 @@ async def test_the_store_itself_is_asked_by_place(store: SqliteStore) -> None:
     await fill(store, 2)
     assert await store.find(Place("c"), (), "00000", 5) == [("00001", b'{"n":1,"even":false}')]
     assert await store.find(Place("d"), (), "", 5) == []
+
+
+class Float(float):
+    """As numpy.float64 is one."""
+
+
+class Int(int):
+    pass
+
+
+class Text(str):
+    pass
+
+
+@pytest.mark.parametrize("value", [Float(1), Int(1), Text("x")])
+async def test_a_value_of_a_derived_class_is_what_it_is_derived_from(tmp_path: Path, value: Any) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    await store.start()
+    collection = Collection(store, Text("c"))
+    for number in range(5):
+        await collection.doc(Text(f"k{number}")).set({"n": value, "list": [value]})
+    query = collection.query().where(Text("n"), Text(">="), value).limit(Int(2))
+    keys, token = [], None
+    while True:
+        page = await query.fetch(token)
+        keys += [key for key, _ in page.items]
+        token = page.token
+        if token is None:
+            break
+    assert keys == [f"k{number}" for number in range(5)]
+    assert {type(condition.value) for condition in query._conditions} < {float, int, str}
+    await store.stop()

@@ -305,3 +305,22 @@ async def test_a_test_that_waits_no_longer_is_a_client_that_is_gone() -> None:
             while harness.bus.connections():  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
     assert plugin.ended == []
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(70000, ""), (-1, ""), ("1000", ""), (None, ""), (1000, "x" * 124), (1000, "\ud800"), (1000, b"bye")],
+)
+async def test_a_close_that_no_frame_can_carry_is_an_error_and_changes_nothing(
+    code: Any, reason: Any
+) -> None:
+    plugin = Plugin()
+    async with asyncio.timeout(10), Harness(plugin) as harness:
+        client = await harness.connect()
+        with pytest.raises(ValueError, match=r"close|surrogate"):
+            await client.disconnect(code, reason)
+        with pytest.raises(ValueError, match="opcode"):
+            await client.send_frame(16, b"")
+        await client.send("still there")
+        await client.disconnect(4000, "x" * 123)
+    assert plugin.ended == [(4000, "x" * 123)]
