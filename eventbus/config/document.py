@@ -12,6 +12,7 @@ from typing import Any
 
 import tomli
 
+from ..contents import Files, contents
 from ..errors import ConfigError, Finding
 from .positions import KeyPath, positions
 from .secrets import is_reference, resolve
@@ -37,6 +38,9 @@ class Document:
     text: str = dataclasses.field(default="", repr=False, compare=False)
     folder: Path = dataclasses.field(init=False, repr=False, compare=False)
     """The folder that relative paths in the document start from; it stays when a plugin changes another."""
+
+    files: Files = dataclasses.field(default_factory=Files, repr=False, compare=False)
+    """What it points at; each file is read once."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "folder", self.file.absolute().parent)
@@ -74,7 +78,7 @@ class Document:
         """What is to be said of a value that stands elsewhere, without it: it may be a secret."""
         ((kind, name),) = reference.items()
         try:
-            text = resolve(reference, os.environ, self.folder)
+            text = resolve(reference, os.environ, self.folder, self.files)
         except LookupError:
             return message, hint
         for shown in {quoted(text), repr(text), text} if len(text) > 2 else {quoted(text), repr(text)}:
@@ -123,8 +127,7 @@ def read_document(path: Path) -> Document:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = contents(path, MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise _refuse(path, "there is no such file") from None
     except IsADirectoryError:

@@ -67,7 +67,8 @@ def put_in_references(
     document: Document, path: KeyPath, value: Any, type_: Any, environ: Mapping[str, str] | None = None
 ) -> tuple[tuple[Any, References] | None, list[Finding]]:
     """The value with what its references point at, and which those are; None and findings without them."""
-    references = References(os.environ if environ is None else environ, document.folder)
+    environ = os.environ if environ is None else environ
+    references = References(environ, document.folder, document.files)
     value = references.put_in(msgspec.inspect.type_info(type_), value)
     found = [document.finding((*path, *place), why) for place, why in references.problems.items()]
     return (None, found) if found else ((value, references), [])

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import inspect
 
+from ..contents import Files
 from .positions import KeyPath
 from .secrets import accepts_text, is_reference, resolve
 
@@ -22,6 +23,7 @@ class References:
 
     environ: Mapping[str, str]
     folder: Path
+    files: Files
     sources: dict[KeyPath, str] = dataclasses.field(default_factory=dict)
     """Where each string came from that was put in, such as `env NAME`."""
     problems: dict[KeyPath, str] = dataclasses.field(default_factory=dict)
@@ -56,7 +58,7 @@ class References:
     def _table(self, shape: inspect.Type, value: dict[str, Any], path: KeyPath) -> Any:
         if is_reference(value) and accepts_text(shape):
             try:
-                text = resolve(value, self.environ, self.folder)
+                text = resolve(value, self.environ, self.folder, self.files)
             except LookupError as error:
                 self.problems[path] = str(error.args[0])
                 return value

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import inspect
 
+from ..contents import Files
 from .wording import quoted
 
 MAX_BYTES = 1024 * 1024
@@ -69,7 +70,7 @@ def is_reference(value: Any) -> bool:
     )
 
 
-def resolve(reference: Mapping[str, str], environ: Mapping[str, str], folder: Path) -> str:
+def resolve(reference: Mapping[str, str], environ: Mapping[str, str], folder: Path, files: Files) -> str:
     """What a reference points at; a file's path starts at `folder`. A newline at the end does not count.
 
     Raises LookupError, with a message for the user that shows no content: there is no such variable, or the
@@ -84,17 +85,16 @@ def resolve(reference: Mapping[str, str], environ: Mapping[str, str], folder: Pa
             raise LookupError(f"{source} is not UTF-8")
     else:
         source = f"the file {quoted(reference['file'])}"
-        text = _read(folder / reference["file"], source)
+        text = _read(files, folder / reference["file"], source)
     text = text.removesuffix("\n").removesuffix("\r")
     if not text:
         raise LookupError(f"{source} is empty")
     return text
 
 
-def _read(path: Path, source: str) -> str:
+def _read(files: Files, path: Path, source: str) -> str:
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        content = files.read(path, MAX_BYTES + 1)
     except OSError as error:
         raise LookupError(f"{source} can't be read: {error.strerror}") from None
     except ValueError:  # a NUL in the path

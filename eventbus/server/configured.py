@@ -34,13 +34,18 @@ T = TypeVar("T")
 
 def read(path: Path) -> tuple[Config, Plan, list[Finding]]:
     """Read and check the whole file, plugins included. Raises ConfigError when it can't be read at all."""
+    return understood(read_document(path))
+
+
+def understood(document: Document) -> tuple[Config, Plan, list[Finding]]:
+    """The same of what the file says."""
     with one_reading():
-        return read_all(path)
+        return planned(document)
 
 
-def read_all(path: Path) -> tuple[Config, Plan, list[Finding]]:
+def planned(document: Document) -> tuple[Config, Plan, list[Finding]]:
     """The same within a reading."""
-    config, findings = parse(read_document(path))
+    config, findings = parse(document)
     made, more = plan(config, Host())
     clashes, shadowed = page_clashes(config)
     warnings = in_order([*made.warnings, *advice(config), *shadowed])

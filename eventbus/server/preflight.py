@@ -14,11 +14,13 @@ import ssl
 import stat
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..config import Config
 from ..config.wording import quoted
+from ..contents import PATIENCE, within
 from ..errors import Finding
 from ..plan.backends import BUILT_IN, DEFAULT_STORE_PATH
 from ..store.sqlite_probe import problem
@@ -138,7 +140,8 @@ def certificate(config: Config) -> Iterator[Finding]:
         return
     try:
         # The one function of Python's that reads a certificate without a connection.
-        decoded: dict[str, Any] = ssl._ssl._test_decode_cert(str(files[0]))  # type: ignore[attr-defined]
+        decode = partial(ssl._ssl._test_decode_cert, str(files[0]))  # type: ignore[attr-defined]
+        decoded: dict[str, Any] = within(PATIENCE, decode) if files[0].is_file() else {}
         begin = ssl.cert_time_to_seconds(decoded["notBefore"])
         end = ssl.cert_time_to_seconds(decoded["notAfter"])
     except (AttributeError, KeyError, OSError, ValueError):

@@ -6,34 +6,32 @@ import asyncio
 import contextvars
 import dataclasses
 from functools import partial
-from pathlib import Path
 
-from ..config import Config
+from ..config import Config, Document
 from ..errors import Finding
 from ..host import Reading, serving
 from ..plan import Plan
 from ..signals import Stopped, signals
-from .configured import read
+from .configured import understood
 from .variables import Variables, changes_of, with_variables
 
 Read = tuple[Config, Plan, list[Finding]]
 
 
-async def read_here(path: Path, variables: Variables, reading: Reading) -> tuple[Read, Variables]:
-    """`read`, for a server that runs. Meanwhile the loop stands still.
+async def read_here(document: Document, variables: Variables, reading: Reading) -> tuple[Read, Variables]:
+    """What a configuration says, for a server that runs. Meanwhile the loop stands still.
 
     How long is bounded by `[server] import_timeout` for each import and each hook, and by twice that for all
-    that belongs to `reading`. What is imported finds no
-    running loop, as at the start of the server, so that it may even use `asyncio.run`. Raises what `read`
-    raises, and Stopped when a signal ends the server meanwhile. `variables` are what reloads have set before;
-    those with what this one sets come back.
+    that belongs to `reading`. What is imported finds no running loop, as at the start of the server, so that
+    it may even use `asyncio.run`. Raises what `understood` raises, and Stopped when a signal ends the server
+    meanwhile. `variables` are what reloads have set before; those with what this one sets come back.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[tuple[Read, Variables]] = loop.create_future()
 
     def work() -> tuple[Read, Variables]:
         changed: Variables = {}
-        config, plan, findings = changes_of(partial(read, path), changed)
+        config, plan, findings = changes_of(partial(understood, document), changed)
         merged = variables | changed if changed else variables
         plan = dataclasses.replace(plan, chains=with_variables(plan.chains, merged))
         return (config, plan, findings), merged

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..config import Config
+from ..config import Config, read_document
+from ..config.document import MAX_BYTES
+from ..contents import apart, contents
 from ..description import describe, log_error
 from ..errors import ConfigError, Finding, PluginError, StoreError
 from ..host import Reading, Renewal, application, changed
@@ -17,7 +20,6 @@ from ..plan import Plan
 from ..signals import signals
 from ..sockets import BusSocket
 from ..supervision import stopped
-from ..threads import in_thread
 from .application import EventBus
 from .configured import make_sockets, swap, warn
 from .first_disconnects import enter_connected, owing
@@ -27,6 +29,9 @@ from .served import Served
 from .tls import load_tls, paths
 from .trial import Trial
 from .variables import Variables
+
+FILES = 1.0
+"""Seconds that all files of secrets may take in a reload."""
 
 logger = logging.getLogger("eventbus")
 
@@ -54,10 +59,13 @@ class Reloader:
     def is_outdated(self) -> bool:
         """Whether the configuration or a module differs from what runs. Reads the files."""
         try:
-            content = self.path.read_bytes()
+            if self.path.is_file():
+                content = contents(self.path, MAX_BYTES + 1, pipes=False)
+                if content != self.config.document.text.encode():
+                    return True
         except OSError:
             return True
-        return content != self.config.document.text.encode() or bool(changed(application))
+        return bool(changed(application))
 
     async def reload(self) -> None:
         """Read the file again and run it. Raises ConfigError with the findings; then nothing has changed.
@@ -66,10 +74,13 @@ class Reloader:
         """
         async with self._turn:
             before = self.config, self.made
+            # Where the file hangs, the loop goes on; what it points at is read while the loop stands still.
+            document = await apart(partial(read_document, self.path))
+            document.files.seconds = FILES
             modules = Renewal()
             reading = Reading(bounded=True)
             try:
-                (config, made, findings), variables = await read_here(self.path, self._variables, reading)
+                (config, made, findings), variables = await read_here(document, self._variables, reading)
                 findings += restart_needed(self.config, config)
                 with signals.interrupting(), reading.going_on():
                     handlers, more = exchanges(self.bus, self.made, made, config)
@@ -115,7 +126,7 @@ class Reloader:
         self, config: Config, made: Plan, handlers: list[tuple[Served, Any]], wanted: list[Lifespan]
     ) -> None:
         """Run this configuration in place of the other. Raises ConfigError; then nothing has changed."""
-        context = await in_thread(load_tls, config)
+        context = await apart(partial(load_tls, config))
         lifespans = self.bus.lifespans
         old, lifespans.wanted = lifespans.wanted, wanted
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from pathlib import Path
 
 from ..config import Config, TlsConfig
 from ..config.wording import quoted
+from ..contents import PATIENCE, contents, within
 from ..errors import ConfigError, Finding
 
 MISMATCH = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}
@@ -42,6 +44,14 @@ def load_tls(config: Config) -> ssl.SSLContext | None:
     tls = config.server.tls
     if tls is None:
         return None
+    try:
+        return within(PATIENCE, partial(load_files, config, tls))
+    except TimeoutError as error:
+        raise refusal(config, "cert", f"the certificate can't be read: {error.strerror}") from None
+
+
+def load_files(config: Config, tls: TlsConfig) -> ssl.SSLContext:
+    """The same, for as long as the file system takes."""
     if findings := unreadable(config, tls):
         raise ConfigError(findings)
     cert, key = paths(config)
@@ -99,8 +109,7 @@ def unreadable(config: Config, tls: TlsConfig) -> list[Finding]:
     findings = []
     for key, name in (("cert", tls.cert), ("key", tls.key)):
         try:
-            with (config.folder / name).open("rb") as file:
-                file.read(1)
+            contents(config.folder / name, 1, pipes=False)
         except OSError as error:
             message = f"the file {quoted(name)} can't be read: {error.strerror}"
         except ValueError:  # a NUL in the path

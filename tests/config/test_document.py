@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -65,11 +65,11 @@ def test_a_directory(tmp_path: Path) -> None:
 def test_an_unreadable_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, message: str
 ) -> None:
-    def refuse(*_: Any) -> IO[bytes]:
+    def refuse(*_: Any) -> bytes:
         raise error
 
     # The tests may run as root, who may read everything.
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("eventbus.config.document.contents", refuse)
     assert refusal(tmp_path / "eventbus.toml").message == message
 
 

@@ -31,7 +31,7 @@ LEVELS = [
     {"supervision"},
     {"context", "logs"},
     {"errors", "nesting", "channel_names"},
-    {"signals"},
+    {"signals", "contents"},
     {"forks"},
     {
         *("events", "audiences", "description", "documents", "paths", "startup", "addresses", "refusals"),

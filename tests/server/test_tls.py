@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 import subprocess
 import warnings
@@ -316,3 +317,22 @@ async def test_what_is_poured_behind_the_handshake_fills_no_memory_and_arrives(
 def resident(server: Server) -> int:
     """Bytes of memory that the server's process has in use."""
     return int(Path(f"/proc/{server.process.pid}/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.parametrize("name", ["cert", "key"])
+async def test_a_pipe_in_the_place_of_a_file_is_refused(
+    project: Project, authority: trustme.CA, trusting: ssl.SSLContext, name: str
+) -> None:
+    issue(project, authority)
+    project.write("app.py", APP)
+    project.config(CONFIG)
+    server = project.serve()
+    path = project.folder / f"tls/{name}.pem"
+    path.unlink()
+    os.mkfifo(path)
+    said = server.reload(rf'refused[^\n]*\n[^\n]*server.tls.{name}: the file "tls/{name}.pem" can.t be read')
+    assert "it is no regular file" in said
+    done = project.run("check")
+    assert done.returncode == 2
+    assert "it is no regular file" in done.stderr
+    assert server.stop() == 0
