@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion10, hdrs, web
 
 from ..broker import Broker
 from ..bus import CoreBus
@@ -115,7 +115,7 @@ class EventBus(CoreBus):
 
     def app(self) -> web.Application:
         """The aiohttp application; starting and stopping it starts and stops the bus."""
-        app = web.Application(middlewares=[contained, behind_proxies(self), self._methods])
+        app = web.Application(middlewares=[contained(self), behind_proxies(self), self._methods])
         app.add_routes(self.routes)
         if self.serve_page and not self.pages:
             self.serve_pages(None, status=False)
@@ -179,7 +179,7 @@ class EventBus(CoreBus):
 async def expected(request: web.Request) -> None:
     """Nothing is said before the answer: no body is wanted (RFC 9110 section 10.1.1). Raises HTTP 417."""
     for each in elements(request.headers, hdrs.EXPECT):
-        if each.lower() != "100-continue":
+        if each.lower() != "100-continue" and request.version > HttpVersion10:
             raise web.HTTPExpectationFailed
 
 

@@ -10,48 +10,61 @@ exception to logging as it is, whose code then runs in the log.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 from aiohttp.http import StreamWriter
+from aiohttp.typedefs import Middleware
 
-from ..description import describe, is_a, leaves, log_error
+from ..description import is_a, leaves
 from ..supervision import put_away, stopped, withdraw
 
 if TYPE_CHECKING:
     from ..bus import CoreBus
 
-logger = logging.getLogger("eventbus")
-
 Answer = tuple[web.StreamResponse, bool]
 """A response that was written, and whether the connection has to end."""
 
-FAILED = "answering an HTTP request failed"
 TEXT = "internal error\n"
 
 
-@web.middleware
-async def contained(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """The answer of the handler, or 500 for what it raises. What aiohttp answers itself passes through."""
-    try:
-        return await handler(request)
-    except BaseException as error:
-        if is_a(error, web.HTTPException) or stopped(error):
-            raise
-        answers = leaves(error)
-        if all(is_a(each, web.HTTPException) for each in answers):
-            # Of a task in a group, which hands on whatever it raises within another exception.
-            raise answers[0] from None
-        if is_a(error, web.RequestPayloadError) or (is_a(error, ConnectionError) and gone(request)):
-            raise  # the client's doing
-        if request.writer.output_size:
-            raise  # nothing can be answered any more
-        log_error(logger, f"{FAILED}: {describe(error)}", error)
-    return web.Response(status=500, text=TEXT)
+def contained(bus: CoreBus) -> Middleware:
+    """A middleware: the handler's answer, or 500 for what it raises. aiohttp's own answers pass through."""
+
+    @web.middleware
+    async def contain(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except BaseException as error:
+            if is_a(error, web.HTTPException) or stopped(error):
+                raise
+            answers = leaves(error)
+            if all(is_a(each, web.HTTPException) for each in answers):
+                # Of a task in a group, which hands on whatever it raises within another exception.
+                raise answers[0] from None
+            if is_a(error, web.RequestPayloadError) or (is_a(error, ConnectionError) and gone(request)):
+                raise  # the client's doing
+            if request.writer.output_size:
+                raise  # nothing can be answered any more
+            note(bus, request, error)
+        return web.Response(status=500, text=TEXT)
+
+    return contain
+
+
+def note(bus: CoreBus, request: web.BaseRequest, error: BaseException) -> None:
+    """Log and count it. Anybody may ask for what fails, so not each time has a record of its own."""
+    bus.supervisor.note(f"answering {route_of(request)}", error, down=False)
+
+
+def route_of(request: web.BaseRequest) -> str:
+    """`GET /users/{name}`, with nothing of what the client sent."""
+    found = request._match_info if isinstance(request, web.Request) else None
+    resource = found.route.resource if found is not None else None
+    return f"{request.method} {resource.canonical}" if resource is not None else "an HTTP request"
 
 
 def gone(request: web.BaseRequest) -> bool:
@@ -82,7 +95,7 @@ async def answered(
     try:
         result = await answer
         if result[1] and not gone(request):
-            logger.error("%s: a ConnectionError, though the client is there", FAILED)
+            note(bus, request, ConnectionError("raised though the client is there"))
         return result
     except BaseException as error:
         if put_away(error) or (is_a(error, ConnectionError) and gone(request)):
@@ -92,7 +105,7 @@ async def answered(
                 raise
             # A route has cancelled its own task.
             await withdraw()
-        log_error(logger, f"{FAILED}: {describe(error)}", error)
+        note(bus, request, error)
     response = web.Response(status=500, text=TEXT)
     response.force_close()
     if request.writer.output_size or gone(request):

@@ -79,6 +79,11 @@ def says(headers: MultiMapping[str], name: str, token: str) -> bool:
     return any(each.isascii() and each.lower() == token for each in elements(headers, name))
 
 
+def authority(target: str) -> str:
+    """Host and port, if there is one, of a request target in absolute form (RFC 9112 section 3.2.2)."""
+    return target.partition("://")[2].partition("/")[0].partition("?")[0].partition("#")[0]
+
+
 def is_token(text: str) -> bool:
     """Whether it is a token."""
     return TOKEN.fullmatch(text) is not None

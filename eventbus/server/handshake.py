@@ -13,7 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy, 
 
 from ..context import Handshake
 from ..deflate import Compression, Deflate, negotiate
-from .fields import HOST, crowded, elements, extensions, is_token, says
+from .fields import HOST, authority, crowded, elements, extensions, is_token, says
 from .trace import trace_of
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -71,11 +71,6 @@ def problem_with(request: web.Request) -> Problem | None:
     if "Sec-WebSocket-Extensions" in headers and extensions(headers) is None:
         return Problem(400, "Sec-WebSocket-Extensions is malformed")
     return None
-
-
-def authority(target: str) -> str:
-    """Host and port, if there is one, of a request target in absolute form (RFC 9112 section 3.2.2)."""
-    return target.partition("://")[2].partition("/")[0].partition("?")[0]
 
 
 def is_key(key: str) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from aiohttp import HttpVersion10, StreamReader, hdrs, web
-from aiohttp.http import HttpProcessingError, RawRequestMessage
+from aiohttp import StreamReader, hdrs, web
+from aiohttp.http import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import _ErrInfo
 
+from .faults import HandshakeUnclear, HeadTooLarge, Malformed, Refused, fault_of
 from .fields import says
 
 EMPTY_LINE = b"\r\n\r\n"
@@ -21,41 +22,21 @@ PARTS = 4
 """What a header takes beside its name and its value: the colon, a blank, and the end of the line."""
 
 
-class Refused(HttpProcessingError):
-    """Why a request is not read; the message goes to the client, and has nothing in it of what that sent."""
-
-
-class HeadTooLarge(Refused):
-    """All headers of a request together are too large (RFC 6585 section 5)."""
-
-    code = 431
-
-
-class HandshakeUnclear(Refused):
-    """Where the frames behind a handshake begin is not known any more."""
-
-    code = 400
-
-
-class TooOld(Refused):
-    """A request as it was before HTTP/1.0, which has no headers (RFC 1945 section 4.1)."""
-
-    code = 400
-
-
 class Heads(web.RequestHandler):
     """What comes on one TCP connection, given to aiohttp in pieces that end where a head or a body does."""
 
     __slots__ = (
+        "_answering",
         "_body",
         "_failed",
         "_head",
         "_head_begun",
+        "_kept",
         "_last",
         "_limit",
         "_payload",
         "_received",
-        "_unanswered",
+        "_unsure",
     )
 
     def __init__(self, server: web.Server, limit: int, **options: Any) -> None:
@@ -73,71 +54,130 @@ class Heads(web.RequestHandler):
         self._received = 0
         self._last = b""
         """The last bytes that came, as the end of a head may be divided between two packets."""
+        self._kept = b""
+        """What has come and is not read yet, as enough requests wait."""
         self._payload: StreamReader = EMPTY_PAYLOAD
         """The body of the request that came last."""
-        self._unanswered = 0
+        self._unsure = False
+        """Whether a part of a head may have come that is not counted, as it came with something else."""
+        self._answering = False
+        """Whether a request is being answered."""
+
+    @property
+    def _unanswered(self) -> int:
         """Requests that have come and have no answer yet."""
+        return len(self._messages) + self._answering
 
     def heard(self) -> None:
         """Called when the head of a request is whole."""
 
     def data_received(self, data: bytes) -> None:
+        """Called with what has come, and by aiohttp, with nothing, when it goes on with what it has kept."""
         self._received += len(data)
+        self._take(data)
+
+    def decline_upgrade(self, read: bool) -> None:
+        """HTTP stays the protocol: what stands behind the request for another one is read as HTTP.
+
+        aiohttp would do so by itself, past every limit that is kept here. `read` says whether it is read.
+        """
+        assert self._parser is not None
+        tail, self._message_tail = self._message_tail, b""
+        self._parser.set_upgraded(False)
+        self._upgraded = self._head_begun = False
+        self._last = b""
+        if not read:
+            self._failed = True
+            return
+        # That there was too much of it is no reason to read no further.
+        self._buffer_paused = False
+        self._take(tail)
+        if not self._buffer_paused:
+            self._resume_reading_for_buffer()
+
+    def _take(self, data: bytes) -> None:
         if self._failed or self._close or self._force_close:
             return
+        if self._kept:
+            data, self._kept = self._kept + data, b""
+        at = 0
         # Nearly always it is one head, whole and alone, which needs no second look.
         if self._last or self._body or -1 < data.find(EMPTY_LINE) < len(data) - 4:
-            # Head by head: what is behind that of a handshake are frames. Once enough requests wait, aiohttp
-            # keeps the rest as it is, and going on would copy all of it for each head.
-            while not self._buffer_paused and (cut := self._end(data)) < len(data):
-                if not self._feed(data[:cut]):
+            # Head by head: what is behind that of a handshake are frames.
+            while not self._full and (end := self._end(data, at)) < len(data):
+                if not self._feed(data[at:end]):
                     return
-                data = data[cut:]
-        self._feed(data)
+                at = end
+        if self._full:
+            # aiohttp reads no more, and comes back for this when fewer wait.
+            self._kept = data[at:]
+        else:
+            self._feed(data[at:])
 
-    def _end(self, data: bytes) -> int:
-        """How many bytes of the data belong to the head or body that ends in it; all of them if none does."""
+    @property
+    def _full(self) -> bool:
+        """Whether so many requests wait that none is to be read; bodies and what is no HTTP are."""
+        return (
+            len(self._messages) >= self._max_msg_queue_size and not self._upgraded and self._payload.is_eof()
+        )
+
+    def _end(self, data: bytes, at: int) -> int:
+        """Where the head or body ends that the data belongs to from there on; the end of all if in none."""
         if self._upgraded:
             return len(data)
         if self._body:
-            return min(self._body, len(data))
+            return min(at + self._body, len(data))
         # The end of a body in chunks is known to the parser alone.
-        return self._end_of_head(data) if self._payload.is_eof() else len(data)
+        return self._end_of_head(data, at) if self._payload.is_eof() else len(data)
 
-    def _end_of_head(self, data: bytes) -> int:
-        """How many bytes of the data belong to a head that ends in it; all of them if none does."""
-        found = END_OF_HEAD.search(self._last + data)
-        return len(data) if found is None else max(found.end() - len(self._last), 0)
+    def _end_of_head(self, data: bytes, at: int) -> int:
+        """Where the head ends that the data belongs to from there on; the end of all if in none."""
+        before = self._last
+        if before and (found := END_OF_HEAD.search(before + data[at : at + len(EMPTY_LINE)])):
+            return at + found.end() - len(before)
+        found = END_OF_HEAD.search(data, at)
+        return len(data) if found is None else found.end()
 
     def _feed(self, data: bytes) -> bool:
         """Give data to aiohttp. False says that no more of it is wanted."""
         before = self._request_count
-        between = not self._upgraded and self._payload.is_eof() and not self._buffer_paused
-        at_end = (self._last + data[-len(EMPTY_LINE) :]).endswith(EMPTY_LINE)
+        # Behind a body, the parser may have come to so many requests that it keeps what is behind them, and
+        # goes on with that later, when nothing comes.
+        kept = not data or len(self._messages) >= self._max_msg_queue_size
+        between = not self._upgraded and self._payload.is_eof() and not kept
+        at_end = not kept and (self._last + data[-len(EMPTY_LINE) :]).endswith(EMPTY_LINE)
         self._body -= min(self._body, len(data))
-        super().data_received(data)
+        try:
+            super().data_received(data)
+        except Exception as error:
+            if self._payload_parser is not None:
+                raise
+            # aiohttp would take it for its own failure, wherever it was called from.
+            return self._fail(Malformed(message=f"reading it ends with {type(error).__name__}"))
         new = self._request_count - before
         if not new:
             self._head_begun = self._head_begun or bool(data)
             self._last = (self._last + data)[-4:]
+            self._unsure = self._unsure or not between
             if between:
                 self._head += len(data)
                 if self._head > self._limit:
                     self._fail(HeadTooLarge(message="the head of the request is too large"))
                     return False
             return True
-        large = self._head + len(data) > self._limit
-        self._head_begun, self._last, self._head = False, b"", 0
-        self._unanswered += new
+        large = kept or self._unsure or self._head + len(data) > self._limit
+        self._head_begun, self._last, self._head, self._unsure = False, b"", 0, not at_end
         self.heard()
         for at in range(len(self._messages) - new, len(self._messages)):
             message, self._payload = self._messages[at]
             if not isinstance(message, RawRequestMessage):
+                # It could not be parsed, and neither can anything that is behind it.
+                self._failed = True
                 return False
-            if message.version < HttpVersion10:
-                return self._fail(TooOld(message="HTTP/1.0 or HTTP/1.1 is needed"), at)
             if large and size_of(message) > self._limit:
                 return self._fail(HeadTooLarge(message="the head of the request is too large"), at)
+            if (fault := fault_of(message)) is not None:
+                return self._fail(fault, at)
             # aiohttp knows the one spelling of it. Frames that follow another one would be read as a request.
             if message.upgrade and not self._upgraded and self._payload.is_eof():
                 self._upgraded = says(message.headers, hdrs.UPGRADE, "websocket")
@@ -152,12 +192,9 @@ class Heads(web.RequestHandler):
         """Answer so in place of the request at that place and all behind it; read no more. Returns False."""
         if at is None:
             self._request_count += 1
-            self._unanswered += 1
         else:
             while len(self._messages) > at:
                 self._messages.pop()
-                self._unanswered -= 1
-            self._unanswered += 1
         self._messages.append((_ErrInfo(error.code, error, error.message), EMPTY_PAYLOAD))
         self._payload = EMPTY_PAYLOAD
         self._upgraded, self._message_tail = False, b""

@@ -10,15 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpProcessingError
+from aiohttp.http import HttpProcessingError, RawRequestMessage
+from aiohttp.web_protocol import ERROR, _ErrInfo
 
-from .containment import answered, check_fresh
-from .heads import Heads, Refused
+from ..description import exact
+from .containment import TEXT, answered, check_fresh, gone, note
+from .faults import Malformed, Refused
 from .http_end import close_idle, end_connections
+from .timed import TIMEOUT, Timed
 
 if TYPE_CHECKING:
     from .admin import AdminSocket
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("eventbus")
 
 NO_HTTP = "this is no HTTP request that the server understands\n"
-
-TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-"""For a client whose request did not come to its end in time (RFC 9110 section 15.5.9)."""
 
 UNFINISHED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 """For a client that ends its side of the connection in the middle of a request (RFC 9112 section 8)."""
@@ -43,54 +42,24 @@ SETTLED = 1.0
 LINGER = 1.0
 """Seconds that the rest of a body is read for, when it has been answered without."""
 
-LEAST = 500
-"""Bytes a second that a client has to take of its answer, or to send of a body; anything less is stalling."""
-
 SWEEP = 1.0
 """Seconds between two looks at who is slow."""
 
 
-class RequestHandler(Heads):
+class RequestHandler(Timed):
     """Reads the requests of one TCP connection."""
 
-    __slots__ = (
-        "_accepted",
-        "_address",
-        "_bus",
-        "_counted",
-        "_ended",
-        "_http",
-        "_link",
-        "_owing",
-        "_progress",
-        "_sends",
-        "_slow",
-        "_writer",
-        "_written",
-        "arriving",
-    )
+    __slots__ = ("_address", "_bus", "_counted", "_ended", "_http", "_unreadable")
 
     def __init__(self, bus: EventBus, server: HttpServer, address: str | None, **options: Any) -> None:
         super().__init__(server, bus.listening.head_size, **options)
         self._bus = bus
         self._http = server
         self._address = address
-        self._accepted = self._loop.time()
-        self._link: asyncio.Transport | None = None
-        """The transport, also while aiohttp is done with it and it still has something to send."""
         self._ended = False
         """The client has said that it will send no more."""
-        self._progress = 0
-        self._writer: AbstractStreamWriter | None = None
-        """What the newest answer is written with."""
-        self._written = 0
-        """Bytes of the answers before that one."""
-        self._sends = False
-        """Whether what the client owes is the rest of a body, rather than to take its answer."""
-        self._owing = self._slow = 0.0
-        """Since when the client owes something, and since when it got no further with that; 0: it doesn't."""
-        self.arriving: asyncio.Task[None] | None = None
-        """What gives it its transport: TLS may take its time."""
+        self._unreadable: Exception | None = None
+        """Why there is no request for what came."""
         self._counted = False
         self.arrive()
         server.waiting[self] = self._accepted
@@ -110,20 +79,6 @@ class RequestHandler(Heads):
             self._counted = False
             self._http.leave(self, self._address)
 
-    def late(self) -> bool:
-        """Whether the time for its first request is over."""
-        return self._loop.time() >= self._accepted + self._keepalive_timeout
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        self._link = cast("asyncio.Transport", transport)
-        # The time that TLS took counts too.
-        deadline = self._accepted + self._keepalive_timeout
-        if self._keepalive_handle is not None and deadline < self._next_keepalive_close_time - 0.01:
-            self._keepalive_handle.cancel()
-            self._next_keepalive_close_time = deadline
-            self._keepalive_handle = self._loop.call_at(deadline, self._process_keepalive)
-
     def connection_lost(self, exc: BaseException | None) -> None:
         self._link = None
         self.depart()
@@ -140,21 +95,37 @@ class RequestHandler(Heads):
         if self.transport is None or self.transport.get_extra_info("sslcontext") is not None:
             # TLS has no half of a connection here (asyncio closes it, whatever is said).
             return False
-        if not self._payload.is_eof():
+        # What another protocol takes over (a WebSocket of a route) is not told of an end otherwise.
+        if not self._payload.is_eof() or self._payload_parser is not None:
             return False
         if self._unanswered:
             return True
         if self._head_begun:
-            self._refused("bad_request", 400, "the request has no end")
+            self.refuse("bad_request", 400, "the request has no end")
             self.transport.write(UNFINISHED)
         return False
+
+    def set_parser(self, parser: Any, data_received_cb: Any = None) -> None:
+        super().set_parser(parser, data_received_cb)
+        if self._ended and self.transport is not None:
+            # Of its end, which came before, a WebSocket of a route would not be told.
+            self.transport.close()
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         check_fresh(request, resp)
+        if (
+            self._upgraded
+            and not self._messages
+            and self._payload_parser is None
+            and self._parser is not None
+        ):
+            # Of what was meant for a connection that there isn't nothing is read, where this one ends.
+            self.decline_upgrade(getattr(resp, "keep_alive", None) is not False)
         result = await super().finish_response(request, resp, start_time)
-        self._unanswered -= 1
+        self._answering = False
+        self._resting = 0.0
         if self._link is not None:
             # The connection of a handshake that was refused.
             self.arrive()
@@ -169,17 +140,17 @@ class RequestHandler(Heads):
         """It has sent no request for a while, or does not read: end it for the sake of another one."""
         if self._link is None:
             if self.arriving is not None:
-                self._refused("http", 0, "it made way for another one before it spoke TLS")
+                self.refuse("http", 0, "it made way for another one before it spoke TLS")
                 self.arriving.cancel()
         elif self._owing:
-            self._refused("stalled", 0, "it made way for another one, as it was slow")
+            self.refuse("stalled", 0, "it made way for another one, as it was slow")
             self._link.abort()
         elif self._link.is_closing():
             # Its client does not end TLS.
             self._link.abort()
         else:
             if self._request_count == 0 or self._head_begun:
-                self._refused("http", 408, "it made way for another one, as it had sent no request")
+                self.refuse("http", 408, "it made way for another one, as it had sent no request")
                 self._link.write(TIMEOUT)
             link = self._link
             self.force_close()
@@ -187,35 +158,6 @@ class RequestHandler(Heads):
                 # TLS would keep the file until the client has said goodbye as well.
                 link.abort()
         self.depart()
-
-    def look(self, now: float) -> None:
-        """See whether the client does its part: to read its answer, and to send a body to its end."""
-        transport = self._link
-        if transport is None:
-            return
-        unsent = transport.get_write_buffer_size()
-        body = self._current_request is not None and not self._current_request.content.is_eof()
-        # Where the handler does not take the body, the client can't send it.
-        if not unsent and (not body or self._reading_paused):
-            self._owing = self._slow = 0.0
-            return
-        # What it sends says nothing of what it reads.
-        taken = self._written + (self._writer.output_size if self._writer is not None else 0) - unsent
-        progress = taken if unsent else self._received
-        if not self._owing:
-            self._owing = now
-        if not self._slow or self._sends == bool(unsent):
-            self._progress, self._slow, self._sends = progress, now, not unsent
-        elif now - self._slow >= self._keepalive_timeout:
-            if progress - self._progress >= LEAST * (now - self._slow):
-                self._progress, self._slow = progress, now
-                return
-            self._refused("stalled", 0, "it does not read its answer, or send its body to the end")
-            transport.abort()
-
-    def owes(self, now: float) -> bool:
-        """Whether the client has been slow for as long as a request may take."""
-        return bool(self._owing) and now - self._owing >= self._keepalive_timeout
 
     def handle_error(
         self,
@@ -225,30 +167,32 @@ class RequestHandler(Heads):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to a request that could not be handled. A mistake of the client takes one line."""
+        if isinstance(exc, ConnectionError) and gone(request):
+            raise exc  # there is nobody to tell
         if not isinstance(exc, MISTAKES):
-            return super().handle_error(request, status, exc, message)
+            # An expect_handler of a route, say: aiohttp would log a traceback each time that it is asked for.
+            note(self._bus, request, exc or TimeoutError())
+            if request.writer.output_size > 0:
+                raise ConnectionError("the answer has begun already")
+            response = web.Response(status=status, text=TEXT)
+            response.force_close()
+            return response
         said = exc.message if isinstance(exc, Refused) else f"no HTTP request: {type(exc).__name__}"
-        self._refused("bad_request", status, said)
+        self.refuse("bad_request", status, said)
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun already")
         response = web.Response(status=status, text=f"{said}\n" if isinstance(exc, Refused) else NO_HTTP)
         response.force_close()
         return response
 
-    def _process_keepalive(self) -> None:
-        """Called when a client may have been silent for too long; aiohttp would close without a word."""
-        late = self._loop.time() >= self._next_keepalive_close_time
-        idle = self._waiter is not None and not self._waiter.done()
-        if late and idle and not self._force_close and (self._request_count == 0 or self._head_begun):
-            self._refused("handshake_timeout", 408, "it sent no whole request within handshake_timeout")
-            if self.transport is not None:
-                self.transport.write(TIMEOUT)
-        super()._process_keepalive()
-
     def _handle_request(
         self, request: web.BaseRequest, start_time: float | None, request_handler: Any
     ) -> Coroutine[Any, Any, tuple[web.StreamResponse, bool]]:
         """Answer one request; others have their turn before it if more of this client's wait behind it."""
+        self._answering = True
+        if self._unreadable is not None:
+            unreadable, self._unreadable = self._unreadable, None
+            request_handler = self._make_error_handler(_ErrInfo(400, unreadable, ""))
         if self._writer is not None:
             self._written += self._writer.output_size
         self._writer = request.writer
@@ -266,11 +210,12 @@ class RequestHandler(Heads):
     def log_exception(self, *args: Any, **options: Any) -> None:
         error = options.get("exc_info")
         if isinstance(error, MISTAKES):
-            self._refused("bad_request", 0, f"no HTTP request: {type(error).__name__}")
+            self.refuse("bad_request", 0, f"no HTTP request: {type(error).__name__}")
         else:
-            super().log_exception(*args, **options)
+            said = error if isinstance(error, BaseException) else TypeError(*map(exact, args[:1]))
+            self._bus.supervisor.note("answering an HTTP request", said, down=False)
 
-    def _refused(self, reason: str, status: int, said: str) -> None:
+    def refuse(self, reason: str, status: int, said: str) -> None:
         peer = self._link.get_extra_info("peername") if self._link is not None else None
         remote = peer[0] if isinstance(peer, tuple) else self._address
         self._bus.gate.refusals.note(reason, status, remote, said)
@@ -282,17 +227,29 @@ class HttpServer(web.Server):
     def __init__(self, bus: EventBus, server: web.Server) -> None:
         super().__init__(
             server.request_handler,
-            request_factory=server.request_factory,
+            request_factory=self._request_of,
             handler_cancellation=server.handler_cancellation,
             loop=server._loop,
             **server._kwargs,
         )
         self._bus = bus
+        self._factory = server.request_factory
         # What is accepted has its SO_KEEPALIVE of the listening socket.
         self._options = {"lingering_time": LINGER, "tcp_keepalive": False} | self._kwargs
         self.present: set[RequestHandler] = set()
         self.waiting: dict[RequestHandler, float] = {}
         """Those that have no request under way, and since when; the longest first."""
+
+    def _request_of(self, message: RawRequestMessage, payload: Any, protocol: Any, *more: Any) -> Any:
+        """The request for a message; where there can't be one, that of an error, which is answered with 400.
+
+        aiohttp makes it where nothing is caught: the connection would stay, and nobody would read it.
+        """
+        try:
+            return self._factory(message, payload, protocol, *more)
+        except Exception as error:
+            protocol._unreadable = Malformed(message=f"it can't be read: {type(error).__name__}")
+            return self._factory(ERROR, payload, protocol, *more)
 
     def handler(self, address: str | None) -> RequestHandler:
         """For a connection that was just accepted, counted as one from that address."""
@@ -336,7 +293,11 @@ class HttpServer(web.Server):
             await asyncio.sleep(SWEEP)
             now = self._loop.time()
             for each in list(self.present):
-                each.look(now)
+                try:
+                    each.look(now)
+                except Exception as error:
+                    self._bus.supervisor.note("the look at an HTTP connection", error)
+                    each.cut()
 
 
 class Runner(web.AppRunner):

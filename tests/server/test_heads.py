@@ -83,7 +83,7 @@ async def test_the_short_way_is_the_long_way(
 
 
 async def test_one_head_is_not_searched(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(handler: RequestHandler, data: bytes) -> int:
+    def never(handler: RequestHandler, data: bytes, at: int) -> int:
         raise AssertionError
 
     monkeypatch.setattr(RequestHandler, "_end_of_head", never)
