@@ -15,6 +15,7 @@ import os
 import select
 import sys
 from collections.abc import Callable
+from os import _exit
 from types import CodeType, FrameType
 from typing import Any
 
@@ -134,13 +135,13 @@ class Child:
             else:
                 say(str(error.code))
         finally:
-            os._exit(status)
+            _exit(status)
 
     def _end(self, how: str) -> None:
         try:
             say("eventbus: " + INSTEAD.format(place=self._place, how=how))
         finally:
-            os._exit(1)
+            _exit(1)
 
 
 def instruction(code: CodeType, index: int) -> str:

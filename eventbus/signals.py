@@ -8,6 +8,7 @@ container needs that most: what it has no handler for does not reach it at all.
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import contextlib
 import functools
@@ -16,6 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from os import _exit
 from types import FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,6 +33,8 @@ RELOAD: signal.Signals | None = getattr(signal, "SIGHUP", None)
 """What makes it read its configuration again; there is none on Windows."""
 
 NOT_CALLED = " and does not call that handler"
+
+CLOSED = "files of the server were closed{}, which may close only what it has opened"
 
 OWN = (*STOP, *([RELOAD] if RELOAD is not None else []))
 """Those that are the server's; all others are the application's."""
@@ -135,9 +139,9 @@ class Signals:
                 for each in sorted(blocked):
                     self._tell_of(each, f"was blocked{f' by {who}' if who else ''}")
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
-        if self._wakeup is not None:
-            # After the above, which may have had the loop let go of it.
-            self._wakeup.hold()
+        # After the above, which may have had the loop let go of it.
+        if self._wakeup is not None and self._wakeup.hold():
+            self.tell(CLOSED.format(f" by {who}" if who else ""))
 
     def _tell_of(self, number: int, what: str, more: str = "") -> None:
         name = signal.Signals(number).name
@@ -255,16 +259,14 @@ class Signals:
         if self._wakeup is not None:
             self._wakeup.at(when, end)
         else:
-            # A command that serves nothing, and is over.
-            timer = threading.Timer(when - time.monotonic(), end)
-            timer.daemon = True
-            timer.start()
+            # A command that serves nothing, and is over. An import may have broken what `threading` needs.
+            _thread.start_new_thread(end_later, (when, end))
 
     def _end(self, status: int, why: str) -> None:
         try:
             self.last_words(why)
         finally:
-            os._exit(status)
+            _exit(status)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         try:
@@ -349,6 +351,12 @@ class Signals:
         self._hurry()
         if self._listener is not None:
             self._listener.cut()
+
+
+def end_later(when: float, end: Callable[[], object]) -> None:
+    """Call that at a time of the monotonic clock (s), in a thread of its own."""
+    time.sleep(max(when - time.monotonic(), 0.0))
+    end()
 
 
 def warn(message: str) -> None:

@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from .startup import identity
+
 POKE: signal.Signals | None = getattr(signal, "SIGURG", None)
 """Interrupts the main thread. By default it is ignored, so one that comes late does nothing."""
 
@@ -50,8 +52,7 @@ class Wakeup:
         self._numbers = numbers
         self._unanswered = unanswered
         self._answered = answered
-        self._reader, self._writer = socket.socketpair()
-        self._writer.setblocking(False)
+        self._open()
         self._main = threading.main_thread().ident or 0
         self._answers = 0
         self._before = -1
@@ -61,6 +62,11 @@ class Wakeup:
         self._limit: tuple[float, Callable[[], None]] | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="eventbus-signals", daemon=True)
+
+    def _open(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._identities = [identity(each.fileno()) for each in (self._reader, self._writer)]
 
     def start(self) -> None:
         """Hear signals from now on. Only in the main thread."""
@@ -106,12 +112,27 @@ class Wakeup:
                 # The loop closes it soon, and its number may be another file then.
                 self._forward = -1
 
-    def hold(self) -> None:
-        """Hear first again, if the loop or an application has had itself told instead. In the main thread."""
+    def hold(self) -> bool:
+        """Hear first again, if the loop or an application has had itself told instead. In the main thread.
+
+        Returns whether other code has closed what is heard with, which is opened anew.
+        """
+        closed = not self._whole()
+        if closed:
+            for each in (self._reader, self._writer):
+                each.detach()  # the number may be another file by now
+            self._open()
         before = self._take()
         if self._ahead and before not in (-1, self._writer.fileno()):
             with self._forwarding:
                 self._forward = before
+        return closed
+
+    def _whole(self) -> bool:
+        try:
+            return self._identities == [identity(each.fileno()) for each in (self._reader, self._writer)]
+        except OSError:
+            return False
 
     def answer(self) -> None:
         """The main thread has run a handler."""
@@ -179,11 +200,16 @@ class Wakeup:
 
     def _read(self, seconds: float | None) -> bytes:
         """The signals that come within so many seconds, which the loop is told of as well."""
-        self._reader.settimeout(seconds)
         try:
+            self._reader.settimeout(seconds)
             data = self._reader.recv(4096)
-        except OSError:
+        except TimeoutError:
             return b""
+        except OSError:
+            data = b""
+        if not data and not self._closed:
+            # Other code has closed it, until the next `hold`.
+            time.sleep(PAUSE)
         with self._forwarding, contextlib.suppress(OSError):
             if self._forward != -1 and (numbers := data.replace(b"\0", b"")):
                 os.write(self._forward, numbers)

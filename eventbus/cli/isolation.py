@@ -7,6 +7,7 @@ import select
 import signal
 import time
 from collections.abc import Callable
+from os import _exit
 
 from ..description import describe
 
@@ -42,7 +43,7 @@ def apart(call: Callable[[], bytes], timeout: float) -> bytes:
         try:
             write(writing, len(said).to_bytes(8, "big") + said)
         finally:
-            os._exit(0)
+            _exit(0)
     os.close(writing)
     try:
         answer = read(reading, time.monotonic() + timeout + GRACE)

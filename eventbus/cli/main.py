@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ConfigError, EventBusError
-from .process import end_soon, in_a_line, safe_streams
+from .process import Status, end_soon, in_a_line, safe_streams
 
 FAILED = 1
 FINDINGS = 2
@@ -21,13 +21,16 @@ READING = ("serve", "check", "chains", "plugins", "schema")
 def run() -> None:
     """The console script. Whatever goes wrong in it is one line on stderr, and it ends."""
     safe_streams()
+    # Threads of a plugin's own command may have work to do; what was imported to be read has none.
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    kept = Status(command == "serve") if command in READING else None
     try:
         status = in_a_line(main)
     except SystemExit as error:
         end_soon(error.code if isinstance(error.code, int) else FAILED)
         raise
-    if sys.argv[1:2] and sys.argv[1] in READING:
-        # Threads of a plugin's own command may have work to do; what was imported to be read has none.
+    if kept is not None:
+        kept.known = status
         end_soon(status)
     sys.exit(status)
 

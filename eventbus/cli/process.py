@@ -6,16 +6,18 @@ import contextlib
 import io
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from os import _exit
+from typing import NoReturn
 
 from ..description import describe, one_line
 from ..signals import signals
+from ..startup import Spare, usable
 
 FAILED = 1
 
 FAREWELL = 1.0
-"""Seconds that threads of what was imported have to end when the command has."""
+"""Seconds that threads and exit handlers of what was imported have to end when the command has."""
 
 DEBUG = "EVENTBUS_DEBUG"
 """The environment variable that has unexpected errors raised, with their tracebacks."""
@@ -30,23 +32,29 @@ def safe_streams() -> None:
 
 @contextlib.contextmanager
 def stdout_kept() -> Iterator[None]:
-    """What is printed within the block, by code that is imported, goes to stderr: stdout is the command's."""
-    out = sys.stdout
-    kept = None
+    """What is printed within the block, by code that is imported, goes to stderr: stdout is the command's.
+
+    Both are there again afterwards, whatever that code has closed or put in their place.
+    """
+    out, error = sys.stdout, sys.stderr
+    spare = None
     with contextlib.suppress(OSError, ValueError, AttributeError):
         out.flush()
         if out.fileno() == 1:
+            spare = Spare()
             # Not only `print` writes there, but also C code and processes that are started.
-            kept = os.dup(1)
             os.dup2(2, 1)
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
+        sys.stdout = error
+        yield
     finally:
-        sys.stdout = out
-        if kept is not None:
-            os.dup2(kept, 1)
-            os.close(kept)
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            error.flush()
+        if spare is not None:
+            spare.put_back(1)
+            spare.put_back(2)
+            spare.close()
+        sys.stdout, sys.stderr = usable(out, 1), usable(error, 2)
 
 
 def in_a_line(call: Callable[[], int]) -> int:
@@ -99,8 +107,30 @@ def complain(text: str) -> None:
         sys.stderr.flush()
 
 
+class Status:
+    """The exit status of a command that imports code to look at it, which that code does not change."""
+
+    def __init__(self, serves: bool) -> None:
+        """From now on `os._exit()` of other code ends the process with what is known here, or as a failure.
+
+        What an exit handler calls, or a thread that goes on, would be taken for the result. A server that
+        runs may be ended by whoever does so.
+        """
+        self.known: int | None = None
+        """What the command has come to."""
+        self._serves = serves
+        self._process = os.getpid()
+        os._exit = self._end
+
+    def _end(self, status: int) -> NoReturn:
+        if os.getpid() != self._process or (self._serves and self.known is None):
+            _exit(status)
+        if self.known is None:
+            complain("the command was ended by a call of os._exit()")
+            _exit(status or FAILED)
+        _exit(self.known)
+
+
 def end_soon(status: int) -> None:
-    """End the process with this status in a moment, though threads of what was imported go on."""
-    main = threading.main_thread()
-    if any(each is not main and not each.daemon for each in threading.enumerate()):
-        signals.finish(FAREWELL, status)
+    """End the process with this status in a moment, whatever threads and exit handlers of imports do."""
+    signals.finish(FAREWELL, status)

@@ -49,6 +49,7 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
     began = time.time()
     with signals.interrupting():
         config, made, findings = read(path)
+    streams.mend()
     if findings:
         raise ConfigError(findings)
     form, level = arguments.log_format or config.log.format, arguments.log_level or config.log.level

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
+from os import _exit
 from types import FrameType
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from ..description import describe, frames, is_a
 from ..errors import PluginBroken
 from ..signals import Stopped, signals
 from ..threads import without_signals
+from .exits import Kept, kept_alive
 from .readings import Reading
 
 T = TypeVar("T")
@@ -65,7 +67,7 @@ give_up: Callable[[str], None] = stay
 def leave(message: str) -> None:
     """Say what can't be interrupted and end the process: for commands, which could only hang."""
     os.write(2, f"eventbus: {message}\n".encode(errors="backslashreplace"))
-    os._exit(2)
+    _exit(2)
 
 
 def leave_what_hangs() -> None:
@@ -198,7 +200,8 @@ def run_within(name: str, what: str, call: Callable[[], T], timeout: float, fail
             raise PluginBroken(name, f"{what} is left out, as {SPENT}")
     watch = Watch(f"{name}: {what}", seconds)
     try:
-        return watched(watch, name, what, call, failed)
+        with kept_alive() as kept:
+            return watched(watch, kept, name, what, call, failed)
     except PluginBroken as error:
         if watch.hung and reading is not None:
             reading.note_hang(name, what, str(error))
@@ -214,7 +217,7 @@ def halt() -> None:
         raise Stopped(signals.name)
 
 
-def watched(watch: Watch, name: str, what: str, call: Callable[[], T], failed: str) -> T:
+def watched(watch: Watch, kept: Kept, name: str, what: str, call: Callable[[], T], failed: str) -> T:
     """The same, with a watch of its own."""
     try:
         watch.start()
@@ -227,6 +230,8 @@ def watched(watch: Watch, name: str, what: str, call: Callable[[], T], failed: s
         halt()
         if watch.hung:
             raise PluginBroken(name, hang(watch, what)) from None
+        if kept.called:
+            raise PluginBroken(name, f"{what} {ended(kept)}{within(error)}") from None
         if is_a(error, PluginBroken):
             raise
         if watch.signalled and not isinstance(error, Exception):
@@ -236,7 +241,14 @@ def watched(watch: Watch, name: str, what: str, call: Callable[[], T], failed: s
     halt()
     if watch.hung:  # the code has swallowed the interrupt, and ended after all
         raise PluginBroken(name, hang(watch, what))
+    if kept.called:
+        raise PluginBroken(name, f"{what} {ended(kept)}")
     return value
+
+
+def ended(kept: Kept) -> str:
+    """What is said of code that would have ended the process."""
+    return f"ends the process, with os._exit({kept.status})"
 
 
 def hang(watch: Watch, what: str) -> str:
@@ -259,6 +271,11 @@ def authored(file: str) -> bool:
 
 def with_place(error: BaseException) -> str:
     """The exception in one line, with the last place outside Python's own library."""
+    return describe(error) + within(error)
+
+
+def within(error: BaseException) -> str:
+    """The last place of its traceback outside Python's own library, if there is one."""
     files = [(entry.tb_frame.f_code.co_filename, entry.tb_lineno) for entry in frames(error)]
     places = [f"{file}:{line}" for file, line in files if authored(file)]
-    return f"{describe(error)} (at {places[-1]})" if places else describe(error)
+    return f" (at {places[-1]})" if places else ""

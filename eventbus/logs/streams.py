@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
 from typing import TextIO
 
+from ..startup import Spare, usable
 from .output import Output
 
 
@@ -40,28 +42,44 @@ class Streams:
 
     def __init__(self) -> None:
         self._before: tuple[TextIO, TextIO] = (sys.stdout, sys.stderr)
+        self._spare = Spare()
         self.error = Output(descriptor_of(sys.stderr, 2))
         other = descriptor_of(sys.stdout, 1)
         # Both into one file, as after `2>&1`: one output keeps the order.
         self.out = self.error if same(other, self.error.descriptor) else Output(other)
-        sys.stdout, sys.stderr = stream(self.out, sys.stdout), stream(self.error, sys.stderr)
+        # Kept here, too: whoever puts others in their place may wrap what these are made of.
+        self._made = stream(self.out, sys.stdout), stream(self.error, sys.stderr)
+        sys.stdout, sys.stderr = self._made
+
+    def mend(self) -> None:
+        """Open stdout and stderr again, where imported code has closed them or deleted their names."""
+        self._spare.mend()
+        for name, each in zip(("stdout", "stderr"), self._made, strict=True):
+            if not hasattr(sys, name):
+                setattr(sys, name, each)
 
     def flush(self, seconds: float) -> None:
-        """Have everything written, within so many seconds each."""
-        for each in (sys.stdout, sys.stderr):
-            try:
+        """Have everything written, within so many seconds each.
+
+        That is what was written to the streams made here. Whatever stands in `sys` is of somebody else, and
+        may be anything, None too.
+        """
+        self.mend()
+        for each in self._made:
+            # A plugin may have closed them.
+            with contextlib.suppress(OSError, ValueError, RuntimeError):
                 each.flush()
-            except (OSError, ValueError, RuntimeError):
-                continue
         for output in {self.out, self.error}:
             output.flush(seconds)
 
     def close(self, seconds: float) -> None:
         """The same, and put the streams back that were there before."""
-        self.flush(seconds)
-        sys.stdout, sys.stderr = self._before
-        for output in {self.out, self.error}:
-            output.close(seconds)
+        try:
+            self.flush(seconds)
+        finally:
+            sys.stdout, sys.stderr = (usable(each, number) for number, each in enumerate(self._before, 1))
+            for output in {self.out, self.error}:
+                output.close(seconds)
 
 
 def descriptor_of(stream: TextIO, standard: int) -> int:

@@ -34,9 +34,10 @@ LEVELS = [
     {"signals", "contents"},
     {"forks"},
     {
-        *("events", "audiences", "description", "documents", "paths", "startup", "addresses", "refusals"),
+        *("events", "audiences", "description", "documents", "paths", "addresses", "refusals"),
         *("files", "tasks", "wakeup", "budget", "threads", "turns", "waiting", "cookies"),
     },
+    {"startup"},
 ]
 """The rooms from the top to the bottom; a room imports what stands below it."""
 
