@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
+from itertools import islice
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,17 @@ SECONDS = 0.001
 """How long they are written at most, but for the first: large or compressed frames take longer."""
 
 AHEAD = 16_384
-"""Deliveries that may be made while an audience is written to: together they take a few milliseconds.
+"""Deliveries that may be made in one turn of the event loop: together they take a few milliseconds."""
 
-What is published meanwhile leaves in the same writes. So an audience of a thousand gets sixteen publications
-at once, and one of a hundred thousand gets each by itself.
+ROUND = 8 * AHEAD
+"""Deliveries that may be made while audiences are written to; before more, all have to be written to.
+
+What is published meanwhile leaves in the same writes. So an audience of a thousand gets some hundred
+publications at once, and one of a hundred thousand gets each by itself.
 """
+
+ADMITTED = 64
+"""Publishers that are woken in one turn: those that find that it is full stay where they are in the line."""
 
 
 class Flusher:
@@ -45,8 +52,11 @@ class Flusher:
         self._scheduled = False
         self.delivered = 0
         """Deliveries of what was published that were made since no audience was left to write to."""
-        self._caught_up: asyncio.Future[None] | None = None
-        """Done as soon as no audience is left; made for those who wait for that."""
+        self._before = 0
+        """How many of them were made in earlier turns of the event loop."""
+        self._line: OrderedDict[object, asyncio.Future[None]] = OrderedDict()
+        """Who waits to publish, in order."""
+        self._admitting = False
         self._slow: dict[Outbox, int] = {}
         """Which outboxes hold something, each with its class of size."""
         self._classes: dict[int, OrderedDict[Outbox, None]] = {}
@@ -62,16 +72,43 @@ class Flusher:
 
     @property
     def behind(self) -> bool:
-        """Whether so much was published that who publishes more has to wait for `caught_up`."""
-        return self.delivered >= AHEAD and self._scheduled
+        """Whether who wants to publish has to wait for `caught_up`: much was published, or others wait."""
+        return bool(self._line) or self._full
+
+    @property
+    def _full(self) -> bool:
+        return self._scheduled and (self.delivered >= ROUND or self.delivered - self._before >= AHEAD)
 
     async def caught_up(self) -> None:
-        """Wait until the audiences of earlier publishes have been written to, unless little was published."""
-        while self.behind:
-            if self._caught_up is None:
-                self._caught_up = asyncio.get_running_loop().create_future()
-            # Waiting, not awaiting: many may wait, and one of them may be cancelled.
-            await asyncio.wait([self._caught_up])
+        """Wait until it is the caller's turn to publish once. Who comes later, or again, comes behind."""
+        if not self.behind:
+            return
+        place = object()
+        if not self._scheduled:
+            # Those who are on their way may have nobody to write to: nothing else would wake this one.
+            self._admit_later()
+        try:
+            while True:
+                self._line[place] = turn = asyncio.get_running_loop().create_future()
+                await turn
+                if not self._full:
+                    return
+        finally:
+            del self._line[place]
+
+    def _admit(self) -> None:
+        """Let those who wait go on, the first of them first."""
+        self._admitting = False
+        for turn in islice(self._line.values(), ADMITTED):
+            if not turn.done():
+                turn.set_result(None)
+        if len(self._line) > ADMITTED and not self._scheduled:
+            self._admit_later()
+
+    def _admit_later(self) -> None:
+        if not self._admitting:
+            asyncio.get_running_loop().call_soon(self._admit)
+            self._admitting = True
 
     def _flush(self) -> None:
         """Write a slice of those that get answers, and one of those that get what was published."""
@@ -81,13 +118,13 @@ class Flusher:
             self._write(self._audience)
         if not self._audience:
             self.delivered = 0
-            if self._caught_up is not None:
-                self._caught_up.set_result(None)
-                self._caught_up = None
-        if self._touched or self._audience:
+        self._before = self.delivered
+        self._scheduled = bool(self._touched or self._audience)
+        # Those who publish have their turn before more is written.
+        if self._line and not self._full:
+            self._admit()
+        if self._scheduled:
             asyncio.get_running_loop().call_soon(self._flush)
-        else:
-            self._scheduled = False
 
     def _write(self, outboxes: deque[Outbox]) -> None:
         """Write the first of them."""

@@ -7,6 +7,7 @@ import random
 import struct
 import time
 import zlib
+from collections import Counter
 from itertools import pairwise
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from eventbus.backlog import Backlog
 from eventbus.deflate import TAIL, Compression, Deflate
-from eventbus.flusher import AHEAD, SECONDS, SLICE, Flusher
+from eventbus.flusher import ADMITTED, AHEAD, ROUND, SECONDS, SLICE, Flusher
 from eventbus.frames import encode
 from eventbus.outbox import CHUNK, JOINED, Outbox
 
@@ -113,34 +114,128 @@ async def test_an_answer_does_not_wait_behind_a_large_audience() -> None:
         await asyncio.sleep(0)
 
 
-async def test_what_is_published_while_an_audience_is_written_to_leaves_in_the_same_writes() -> None:
+class Audience:
+    """So many outboxes that get what is published."""
+
+    def __init__(self, flusher: Flusher, size: int) -> None:
+        self.flusher = flusher
+        self.outboxes = [opened(flusher) for _ in range(size)]
+
+    def deliver(self, data: bytes = b"x") -> None:
+        for outbox, _ in self.outboxes:
+            outbox.push(data, ("news", None))
+        self.flusher.delivered += len(self.outboxes)
+
+    async def publish(self, data: bytes = b"x") -> None:
+        await self.flusher.caught_up()
+        self.deliver(data)
+
+    async def written(self) -> None:
+        """Wait until all of it has been written."""
+        while self.flusher._scheduled:  # noqa: ASYNC110 - turn by turn
+            await asyncio.sleep(0)
+
+
+async def test_what_is_published_in_one_turn_leaves_in_the_same_writes() -> None:
     flusher = Flusher(1)
-    audience = [opened(flusher) for _ in range(4 * SLICE)]
-    for _ in range(AHEAD // len(audience)):
-        await flusher.caught_up()
-        assert not any(wire.writes for _, wire in audience)
-        for outbox, _ in audience:
-            outbox.push(b"x", ("news", None))
-        flusher.delivered += len(audience)
-    await flusher.caught_up()
-    assert {len(wire.writes) for _, wire in audience} == {1}
+    audience = Audience(flusher, 4 * SLICE)
+    for _ in range(AHEAD // len(audience.outboxes)):
+        await audience.publish()
+        assert not any(wire.writes for _, wire in audience.outboxes)
+    await audience.written()
+    assert {len(wire.writes) for _, wire in audience.outboxes} == {1}
     assert not flusher.delivered
 
 
-async def test_who_publishes_next_waits_until_a_large_audience_is_written_to() -> None:
+async def test_what_is_published_while_an_audience_is_written_to_leaves_in_few_writes() -> None:
+    flusher = Flusher(1)
+    audience = Audience(flusher, 4 * SLICE)
+    count = ROUND // len(audience.outboxes)
+    for number in range(count):
+        await audience.publish(b"%03d" % number)
+    await audience.written()
+    expected = b"".join(b"%03d" % number for number in range(count))
+    assert {b"".join(wire.writes) for _, wire in audience.outboxes} == {expected}
+    assert max(len(wire.writes) for _, wire in audience.outboxes) < count / 8
+
+
+async def test_who_publishes_without_a_pause_gives_the_loop_back_and_waits_for_a_large_audience() -> None:
     flusher = Flusher(1)
     await flusher.caught_up()
-    audience = [opened(flusher) for _ in range(3 * SLICE)]
-    for outbox, _ in audience:
-        outbox.push(b"x", ("news", None))
-    flusher.delivered = AHEAD
+    audience = Audience(flusher, 3 * SLICE)
+    turns = 0
+    made: list[int] = []
+
+    async def publish() -> None:
+        for _ in range(2 * ROUND // len(audience.outboxes)):
+            await audience.publish()
+            made.append(turns)
+            assert flusher.delivered <= ROUND + len(audience.outboxes)
+
+    task = asyncio.create_task(publish())
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    await task
+    assert max(Counter(made).values()) <= AHEAD // len(audience.outboxes) + 1
+
+
+async def test_publishers_that_wait_are_served_in_order_and_who_comes_again_stands_behind_them() -> None:
+    flusher = Flusher(1)
+    audience = Audience(flusher, 2 * SLICE)
+    served: list[str] = []
+
+    async def flood() -> None:
+        for _ in range(4 * ROUND // len(audience.outboxes)):
+            await audience.publish()
+            served.append("flood")
+
+    async def once(name: str) -> None:
+        await flusher.caught_up()
+        served.append(name)
+
+    flooding = asyncio.create_task(flood())
+    while not flusher.behind:  # noqa: ASYNC110 - turn by turn
+        await asyncio.sleep(0)
+    names = [str(number) for number in range(2 * ADMITTED + 5)]
+    others = [asyncio.create_task(once(name)) for name in names]
     await asyncio.sleep(0)
+    before = len(served)
+    await asyncio.wait(others)
+    assert not flooding.done()
+    assert [name for name in served if name != "flood"] == names
+    # The one that floods was in the line before them, and then behind them.
+    assert served[before : served.index(names[-1])].count("flood") < 10
+    await flooding
+
+
+async def test_a_publisher_that_is_cancelled_in_the_line_holds_up_nobody() -> None:
+    flusher = Flusher(1)
+    audience = Audience(flusher, 3 * SLICE)
+    audience.deliver()
+    flusher.delivered = ROUND
     waiting = [asyncio.create_task(flusher.caught_up()) for _ in range(3)]
     await asyncio.sleep(0)
     waiting[0].cancel()
     await asyncio.wait(waiting)
-    assert all(wire.writes for _, wire in audience)
+    assert all(wire.writes for _, wire in audience.outboxes)
+    await audience.written()
     assert not flusher.behind
+
+
+async def test_who_comes_while_others_are_on_their_way_waits_for_nobody_s_audience() -> None:
+    flusher = Flusher(1)
+    audience = Audience(flusher, 1)
+    audience.deliver()
+    flusher.delivered = ROUND
+    first = asyncio.create_task(flusher.caught_up())
+    while flusher._scheduled:  # noqa: ASYNC110 - turn by turn
+        await asyncio.sleep(0)
+    assert not flusher._scheduled
+    # The first has been woken and has nobody to write to; nothing else happens.
+    async with asyncio.timeout(10):
+        await flusher.caught_up()
+        await first
 
 
 async def test_much_that_was_pushed_to_one_is_compressed_in_slices() -> None:
