@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from ..config import BUILT_IN, find_config_or_default
+from ..config import BUILT_IN, Config, find_config_or_default
 from ..errors import ConfigError
 from ..host import leave_what_hangs
 from ..logs import Streams
@@ -18,7 +18,7 @@ from ..server.ending import FAREWELL
 from ..server.reloader import Reloader
 from ..server.run import run
 from ..signals import Stopped, signals
-from .logs import configure_logs
+from .logs import ServerLog
 
 logger = logging.getLogger("eventbus")
 
@@ -52,11 +52,14 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
     streams.mend()
     if findings:
         raise ConfigError(findings)
-    form, level = arguments.log_format or config.log.format, arguments.log_level or config.log.level
-    say = configure_logs(streams.error, form, level)
+
+    def wanted(config: Config) -> tuple[str, str]:
+        return arguments.log_format or config.log.format, arguments.log_level or config.log.level
+
+    log = ServerLog(streams.error, *wanted(config))
 
     def last_words(why: str) -> None:
-        say(why)
+        log.say(why)
         streams.flush(FLUSH / 2)
 
     signals.last_words = last_words
@@ -72,5 +75,6 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
     warn(made)
     host = arguments.host or config.server.host
     port = config.server.port if arguments.port is None else arguments.port
-    run(bus, host, port, Reloader(bus, path, config, made, began), watch=arguments.reload)
+    reloader = Reloader(bus, path, config, made, began, lambda config: log.use(*wanted(config)))
+    run(bus, host, port, reloader, watch=arguments.reload)
     return 1 if bus.shutdown.was_cut else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,23 @@ logger = logging.getLogger("eventbus")
 class Reloader:
     """Builds and checks a changed configuration, and swaps it in only when it is whole."""
 
-    def __init__(self, bus: EventBus, path: Path, config: Config, made: Plan, began: float) -> None:
+    def __init__(
+        self,
+        bus: EventBus,
+        path: Path,
+        config: Config,
+        made: Plan,
+        began: float,
+        use: Callable[[Config], None] = lambda config: None,
+    ) -> None:
         self.bus = bus
         self.path = path.absolute()
         self.config = config
         self.made = made
         self.began = began
         """When the first reading of the configuration began, in seconds since the epoch."""
+        self._use_elsewhere = use
+        """Takes what of a configuration is not the bus's own, such as the log."""
         self._turn = asyncio.Lock()
         self._variables: Variables = {}
         self._trial: Trial | None = None
@@ -160,6 +171,7 @@ class Reloader:
         if self.bus.listening.tls is not None and context is not None:
             self.bus.listening.tls.use(context)
         self.config, self.made = config, made
+        self._use_elsewhere(config)
         await lifespans.stop(keep=lifespans.wanted)
 
     async def _enter_connected(self, config: Config, socket: BusSocket) -> None:
