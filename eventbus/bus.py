@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -34,7 +33,7 @@ from .shutdown import Shutdown
 from .sockets import BusSocket
 from .store.checked import CheckedStore
 from .store.collection import Collection
-from .store.probe import works
+from .store.probe import StoreProbe
 from .store.protocol import Store
 from .supervision import Supervisor
 from .threads import handed_over, in_thread
@@ -107,7 +106,8 @@ class CoreBus:
         """What this node is called in logs; by default the name of the machine."""
         self.journaling = True
         """Whether connections are written down, so that a crash leaves none without a disconnect."""
-        self.debts = Debts(self.supervisor, self.store_works)
+        self.store_probe = StoreProbe(lambda: self.store, self._node_id)
+        self.debts = Debts(self.supervisor, self.store_probe.works)
         self.lifespans = Lifespans(self.shutdown.budget)
         self._store = (
             CheckedStore(store) if store is not None and not isinstance(store, CheckedStore) else store
@@ -188,10 +188,6 @@ class CoreBus:
         self._store.home = self.flusher.home
         return self._store
 
-    async def store_works(self) -> bool:
-        """Whether the store takes a document and gives it back."""
-        return await works(self.store, f"probe-{secrets.token_hex(8)}")
-
     async def start(self) -> None:
         """Start store and broker, enter the lifespans in order. Raises what they raise, everything undone.
 
@@ -240,6 +236,9 @@ class CoreBus:
         recovery = Recovery(self, self._journal)
         recovery.start()
         stack.push_async_callback(self._within, JOURNAL, "the recovery", recovery.stop)
+
+    def _node_id(self) -> str:
+        return self._journal.node.id if self._journal is not None else ""
 
     async def _stop_journal(self) -> None:
         if self._journal is not None:
@@ -291,13 +290,19 @@ class CoreBus:
         stack, self._exit = self._exit, None
         if stack is None:
             return
-        async with stack:
+        # Each step is made, whatever another one raises.
+        async with AsyncExitStack() as steps:
+            steps.callback(self.flusher.home.end)
+            steps.push_async_exit(stack)
+            steps.callback(self._stop_looking)
+            steps.callback(self.heartbeats.stop)
+            left = partial(self.shutdown.budget.left, JOURNAL, 2)
+            steps.push_async_callback(self._within, JOURNAL, "what is owed", lambda: self.debts.stop(left()))
             await self.drain()
-            await self.debts.stop(self.shutdown.budget.left(JOURNAL, 2))
-            self.heartbeats.stop()
-            if self._sweep is not None:
-                self._sweep.cancel()
-        self.flusher.home.end()
+
+    def _stop_looking(self) -> None:
+        if self._sweep is not None:
+            self._sweep.cancel()
 
     async def drain(self) -> None:
         """Refuse new connections, close the open ones, and wait until every disconnect has run."""

@@ -104,7 +104,7 @@ class ClientConnection:
         self._task: asyncio.Task[object] | None = None
         """The task that runs its chains."""
         self.expired = False
-        """Its handler hung longer than the grace allows, and was cancelled."""
+        """There is no more time for its handler, or for its disconnect that runs again: it was cancelled."""
         self.settled = False
         """Its handlers have ended, and so has what the grace is for."""
         self.close_code: int | None = None

@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from .description import describe, message_of
+from .batches import Batches, Item, refuse
+from .description import message_of
 from .entries import entry_of
 from .errors import StoreError
 from .node import Node, this_node
-from .standing import NODES, Standing
+from .standing import NODES, Standing, encode
 from .store.checked import Doubtful
+from .store.probe import PLACE as PROBES
 from .store.protocol import Change, Place, Store
 from .supervision import Supervisor
 from .threads import in_thread
@@ -30,9 +32,6 @@ logger = logging.getLogger("eventbus")
 BEATS = Place("eventbus.beats")
 """A document for each node, that it changes while it lives."""
 
-RETRY = 1.0
-"""Seconds before what could not be struck out is tried again."""
-
 TAKEN_FOR_DEAD = "this node was taken for dead, and begins again as another one"
 
 
@@ -41,19 +40,16 @@ def connections_of(node_id: str) -> Place:
     return Place(NODES.collection, node_id, "connections")
 
 
-class Item(NamedTuple):
-    """What waits to be written of a connection: its entry, or with `entry` being None, its end."""
-
-    connection: ClientConnection
-    entry: bytes | None = None
-    """Encoded already: what can't be encoded must not get near the others of its batch."""
-    done: asyncio.Future[None] | None = None
-    announced: bool = False
-    """Whether it has an entry already."""
+def removed(node_id: str) -> list[Change]:
+    """The changes that remove what there is of a node, its connections aside."""
+    return [Change(place, node_id, None) for place in (NODES, BEATS, PROBES)]
 
 
 class Journal:
     """Writes in batches: while one is being written, the next one collects.
+
+    Entries, for which handshakes wait, go apart from what is struck out, one write at a time. An entry is in
+    the store, or refused, before its end is struck out; who is entered again is struck out no more.
 
     Nothing is written once another node has claimed the document of this one: then `fenced` is called, and
     the journal begins again as another node. What was written until then is owed by whoever claimed it.
@@ -63,10 +59,16 @@ class Journal:
         self._store = store
         self._supervisor = supervisor
         self._fenced = fenced
-        self._items: list[Item] = []
-        self._task: asyncio.Future[None] | None = None
-        self._stopped = False
+        self._beat = 0
+        self._writing = asyncio.Lock()
         self._moving = asyncio.Lock()
+        self._entries = Batches(
+            "the journal", supervisor, self._make, self.beat, after=lambda: self._strikes.go_on()
+        )
+        # An end is written behind the entry that it strikes out.
+        self._strikes = Batches(
+            "the ends in the journal", supervisor, self._make, self.beat, self._entries.__contains__
+        )
         self.former: set[str] = set()
         """The ids that this process had before it was taken for dead."""
         self._be(node)
@@ -89,19 +91,23 @@ class Journal:
         """Write the document of this node. Raises StoreError, also where the store doesn't answer."""
         await self._standing.begin()
 
-    async def lost(self, node: Node, items: Sequence[Item] = ()) -> None:
-        """The node was claimed by another one; `items` could not be written for that. Raises StoreError."""
+    async def beat(self) -> bool:
+        """Say that this node lives, unless another node claimed it; whether it is so. Raises StoreError."""
+        self._beat += 1
+        return await self.write([Change(BEATS, self.node.id, encode(self._beat))])
+
+    async def lost(self, node: Node) -> None:
+        """The node was claimed by another one, which answers for all that was written. Raises StoreError."""
         async with self._moving:
-            waiting, self._items = [*items, *self._items], []
-            for item in waiting:
-                if item.entry is not None:
-                    item.connection.journaled = item.announced
-                    refuse(item, StoreError(TAKEN_FOR_DEAD))
-            if self.node is node:
-                self._fenced()
-                self.former.add(node.id)
-                self._be(await in_thread(this_node, node.name))
-                await self.start()
+            if self.node is not node:
+                return
+            self._strikes.clear()
+            for item in self._entries.clear():
+                taken(item)
+            self._fenced()
+            self.former.add(node.id)
+            self._be(await in_thread(this_node, node.name))
+            await self.start()
 
     async def announce(self, connection: ClientConnection, change: Change) -> None:
         """Write what a connect chain stores, and with it the entry of its connection. Raises StoreError."""
@@ -125,85 +131,49 @@ class Journal:
         if connection.reaped:
             return
         done = asyncio.get_running_loop().create_future()
-        self._add(Item(connection, entry_of(connection), done, connection.journaled))
+        item = Item(connection, entry_of(connection), done, connection.journaled)
         connection.journaled = True
+        self._strikes.drop(connection)
+        self._entries.add(item)
         await done
 
     def strike(self, connection: ClientConnection) -> None:
         """Its disconnect chain has ended. Until this is written, a crash may run the chain again."""
         connection.journaled = False
-        self._add(Item(connection))
+        self._strikes.add(Item(connection))
 
-    def _add(self, item: Item) -> None:
-        self._items.append(item)
-        self._go_on()
-
-    def _go_on(self) -> None:
-        if self._task is None and not self._stopped:
-            self._task = self._supervisor.start("the journal", self._write)
-            self._task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Future[None]) -> None:
-        """The task has written everything, or somebody has cancelled it: then another one goes on."""
-        self._task = None
-        if self._items:
-            self._go_on()
-
-    async def _write(self) -> None:
-        while self._items:
-            items, self._items = self._items, []
+    async def _make(self, items: Sequence[Item]) -> None:
+        """Write some; nothing of them has to be written any more when this returns. Raises StoreError."""
+        async with self._writing:
             node = self.node
-            try:
-                changes = [Change(self._place, item.connection.id, item.entry) for item in items]
-                if not await self.write(changes):
-                    await self.lost(node, items)
-                    continue
-            except StoreError as error:
-                # Who waits for an entry is told; what was to be struck out still is.
-                for item in items:
-                    refuse(item, error)
-                if strikes := self._strikes(items, node):
-                    logger.warning("journal: %d ends are not written: %s", len(strikes), error)
-                    self._items = strikes + self._items
-                    await asyncio.sleep(RETRY)
-            except BaseException as error:
-                # Somebody has cancelled the task, say. Nobody is left waiting, and the rest is written yet.
-                for item in items:
-                    refuse(item, StoreError(f"the journal failed: {describe(error)}"))
-                self._items = self._strikes(items, node) + self._items
-                raise
-            else:
-                for item in items:
-                    if item.done is not None and not item.done.done():
-                        item.done.set_result(None)
-
-    def _strikes(self, items: Sequence[Item], node: Node) -> list[Item]:
-        """The ends among the items that still have to be written: none once another node answers for them."""
-        return [item for item in items if item.entry is None] if self.node is node else []
+            if await self.write([Change(self._place, item.connection.id, item.entry) for item in items]):
+                return
+            await self.lost(node)
+            for item in items:
+                taken(item)
 
     async def stop(self, seconds: float) -> None:
         """Write what waits, for so long at most, and take the node out if it leaves no connection behind."""
         why = ""
         try:
             async with asyncio.timeout(seconds):
-                while self._task is not None:
-                    await asyncio.wait([self._task])
+                await self._entries.written()
+                await self._strikes.written()
                 if not await self._store.find(self._place, (), "", 1):
-                    await self.write([Change(NODES, self.node.id, None), Change(BEATS, self.node.id, None)])
+                    await self.write(removed(self.node.id))
         except TimeoutError:
             why = f"the store has not answered for {seconds:.1f} s"
         except StoreError as error:
             why = message_of(error)
         finally:
-            self._stopped = True
-            if self._task is not None:
-                self._task.cancel()
-                await asyncio.wait([self._task])
+            await self._entries.stop()
+            await self._strikes.stop()
         if why:
             logger.error("journal: it could not be finished, the next start does that: %s", why)
 
 
-def refuse(item: Item, error: StoreError) -> None:
-    """Tell who waits for an entry that it is not written."""
+def taken(item: Item) -> None:
+    """Tell who waits for an entry that another node answers for it."""
     if item.done is not None and not item.done.done():
-        item.done.set_exception(error)
+        item.connection.journaled = item.announced
+    refuse(item, StoreError(TAKEN_FOR_DEAD))

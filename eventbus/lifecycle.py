@@ -227,7 +227,12 @@ async def disconnect(
     ended = False
     try:
         if not connection.reaped:
+            before = cancellings()
             await within(socket, "disconnect", ctx)
+            if cancellings() > before and not shutting(connection, recovered):
+                # Raises what a link left behind that cancelled its task and did not wait for it.
+                await asyncio.sleep(0)
+                await withdraw()
         ended = True
     except asyncio.CancelledError as error:
         if really_cancelled():
@@ -333,8 +338,7 @@ def shutting(connection: ClientConnection, recovered: bool) -> bool:
 
     What is run again is cancelled when the bus stops, as soon as the others have ended.
     """
-    shutdown = connection.socket.bus.shutdown
-    return shutdown.begun if recovered else shutdown.cancelling
+    return connection.expired if recovered else connection.socket.bus.shutdown.cancelling
 
 
 def cancellings() -> int:

@@ -29,6 +29,10 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """Counts up where a write got no answer, so that it is not made later."""
 
 
+NOBODY = Node(id="nobody", name="", host="", boot="", namespace="", pid=0, started="never")
+"""Answers for what a process has left that could not run all of it: any other may claim that."""
+
+
 def this_node(name: str = "") -> Node:
     """This process; each call makes another id. Reads a few small files of /proc."""
     # The kernel takes any bytes for a name, and the store takes text.

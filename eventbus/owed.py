@@ -7,12 +7,12 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
-from . import lifecycle
 from .connection import ClientConnection
-from .description import describe, log_error
-from .supervision import Supervisor, stopped
+from .reruns import AT_ONCE, NAME, SLOW, TRIES, Reruns
+from .supervision import Supervisor
 
 logger = logging.getLogger("eventbus")
 
@@ -22,11 +22,8 @@ FIRST_RETRY = 0.5
 LAST_RETRY = 5.0
 """The most seconds between two tries."""
 
-TRIES = 20
-"""How often a chain is tried again that the store fails although it works for others."""
-
-AT_ONCE = 50
-"""Disconnect chains that run at the same time."""
+LAST_TRY = 0.7
+"""The share of the time at the end in which what is owed is tried; then it is cancelled."""
 
 
 class Owed(NamedTuple):
@@ -44,8 +41,12 @@ class Debts:
         """`works` finds out whether the store does."""
         self._supervisor = supervisor
         self._works = works
-        self._tries: Counter[ClientConnection] = Counter()
-        self._owed: list[Owed] = []
+        self._tries: Counter[str] = Counter()
+        self._owed: dict[str, Owed] = {}
+        """By the id of the connection, until its chain has ended."""
+        self._failed: list[Owed] = []
+        """Those that the store has failed again since it was last looked whether it works."""
+        self._reruns = Reruns(supervisor)
         self._task: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
@@ -53,23 +54,30 @@ class Debts:
 
     def connections(self) -> list[ClientConnection]:
         """Whose disconnects are owed."""
-        return [owed.connection for owed in self._owed]
+        return [owed.connection for owed in self._owed.values()]
 
     def add(self, connection: ClientConnection, code: int, reason: str) -> None:
         """The store failed the disconnect chain of this connection."""
-        self._owed.append(Owed(connection, code, reason))
+        self._owed[connection.id] = Owed(connection, code, reason)
         if self._task is None:
-            self._task = self._supervisor.start("disconnects that are run again", self._pay)
+            self._task = self._supervisor.start(NAME, self._pay)
 
     async def stop(self, seconds: float) -> None:
         """Try a last time, for so long at most."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            self._task = None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._try()
+        end = asyncio.get_running_loop().time() + seconds
+        try:
+            if self._task is not None:
+                self._task.cancel()
+                await asyncio.wait([self._task], timeout=seconds)
+                self._task = None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds * LAST_TRY):
+                    await self._try()
+                    while await self._reruns.pause(end):
+                        pass
+            await self._reruns.stop(max(end - asyncio.get_running_loop().time(), 0.0))
+        finally:
+            self._reruns.cut()
         if self._owed:
             logger.error(
                 "%d disconnect chains still fail in the store and are left to the journal", len(self._owed)
@@ -83,40 +91,59 @@ class Debts:
             await self._try()
         self._task = None
 
-    async def _attempt(self, owed: Owed) -> bool:
-        """Run one again, and return whether it has ended; what it raises is not the trouble of the others."""
-        try:
-            return await lifecycle.disconnect(*owed, recovered=True)
-        except BaseException as error:
-            if stopped(error):
-                raise
-            what = f"the disconnect of connection {owed.connection.id!r} failed: {describe(error)}"
-            log_error(logger, what, error)
-            return True
-
     async def _try(self) -> None:
         """Run each once more, while the store works."""
-        waiting, count = list(self._owed), 1
-        while waiting:
+        waiting = [owed for owed in self._owed.values() if owed.connection.id not in self._reruns]
+        for number, owed in enumerate(waiting):
             # One to find out whether the store works again, and then many.
-            some, waiting, count = waiting[:count], waiting[count:], AT_ONCE
-            done = await asyncio.gather(*map(self._attempt, some))
-            left = [owed for owed, ended in zip(some, done, strict=True) if not ended]
-            # Those that failed come last the next time, so that none of them holds up the others.
-            self._owed = self._owed[len(some) :] + left
-            if left:
-                if not await self._works():
-                    return
-                over = [owed for owed in left if self._given_up(owed)]
-                self._owed = [owed for owed in self._owed if owed not in over]
+            await self._reruns.room(AT_ONCE)
+            if not await self._store_works():
+                return
+            if owed.connection.id in self._owed:
+                self._reruns.begin(*owed, partial(self._ended, owed))
+            if number == 0:
+                await self._settle()
+        await self._settle()
+        await self._store_works()
 
-    def _given_up(self, owed: Owed) -> bool:
-        """Count one more try of a chain that fails though the store works; whether that was the last."""
+    async def _settle(self) -> None:
+        """Wait for those that run, the slow ones aside."""
+        until = asyncio.get_running_loop().time() + SLOW
+        while await self._reruns.pause(until):
+            pass
+
+    def _ended(self, owed: Owed, over: bool) -> None:
+        """The chain has ended once more; with `over` being False, the store has failed it."""
         connection = owed.connection
-        self._tries[connection] += 1
-        if self._tries[connection] < TRIES:
+        del self._owed[connection.id]
+        if not over:
+            # Those that failed come last the next time, so that none of them holds up the others.
+            self._owed[connection.id] = owed
+            self._failed.append(owed)
+            return
+        self._tries.pop(connection.id, None)
+        if connection.journaled:
+            # Its chain goes on, and nobody waits for it.
+            connection.socket.bus.strike(connection)
+
+    async def _store_works(self) -> bool:
+        """Whether the store works for others, as far as is known: asked only when it has failed some."""
+        failed, self._failed = self._failed, []
+        if not failed:
+            return True
+        if not await self._works():
             return False
-        del self._tries[connection]
+        for owed in failed:
+            self._count(owed.connection)
+        return True
+
+    def _count(self, connection: ClientConnection) -> None:
+        """Count one more try of a chain that fails though the store works. The last one is its end."""
+        self._tries[connection.id] += 1
+        if self._tries[connection.id] < TRIES:
+            return
+        del self._tries[connection.id]
+        self._owed.pop(connection.id, None)
         logger.error(
             "the disconnect of connection %r failed in the store %d times, which works: it is given up",
             connection.id,
@@ -124,4 +151,3 @@ class Debts:
         )
         if connection.journaled:
             connection.socket.bus.strike(connection)
-        return True

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
-from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy
 
-from . import lifecycle
-from .connection import ClientConnection
-from .context import Handshake
-from .description import describe, log_error, message_of, printable
-from .entries import read_entry
+from .budget import JOURNAL
+from .description import describe, message_of, printable
 from .errors import StoreError
-from .events import CloseCode, ConnectionState
-from .journal import BEATS, Journal, connections_of
-from .node import Node, lives
-from .owed import TRIES
+from .journal import BEATS, Journal, removed
+from .node import NOBODY, Node, lives
+from .reruns import Reruns
 from .standing import NODES, encode
 from .store.protocol import Change
-from .supervision import stopped
+from .takeover import PAGE, RUN, Lost, Takeover
 from .threads import in_thread
 
 if TYPE_CHECKING:
@@ -39,14 +32,8 @@ BEAT = 5.0
 LEASE = 20.0
 """Seconds after which a node that doesn't beat is taken for dead, where nothing else can tell."""
 
-PAGE = 200
-"""Connections that are read at once."""
-
-AT_ONCE = 50
-"""Disconnect chains that run at the same time."""
-
-NO_HEADERS: CIMultiDictProxy[str] = CIMultiDictProxy(CIMultiDict())
-NO_QUERY: MultiDictProxy[str] = MultiDictProxy(MultiDict())
+SELDOM = 3600.0
+"""Seconds until the log says once more what goes on being so."""
 
 
 class Recovery:
@@ -56,10 +43,17 @@ class Recovery:
         self._bus = bus
         self._store = bus.store
         self._journal = journal
-        self._beat = 0
-        self._tries: Counter[str] = Counter()
+        self._reruns = Reruns(bus.supervisor)
+        self._takeovers: dict[str, Takeover] = {}
+        """The dead nodes whose connections this one deals with."""
+        self._left: dict[str, tuple[bytes, frozenset[str]]] = {}
+        """Nodes of which this one has run all it can, with the document and the sockets that it had then."""
+        self._said: dict[tuple[str, str], float] = {}
+        """What the log was told of a node, and when."""
         self._seen: dict[str, tuple[bytes | None, float]] = {}
         """The last beat of each node that can only be judged by it, and when it was first seen."""
+        self._judged: set[str] = set()
+        """The nodes that were judged by their beat at this look."""
         self._tasks: list[asyncio.Future[None]] = []
 
     def start(self) -> None:
@@ -72,11 +66,21 @@ class Recovery:
         ]
 
     async def stop(self) -> None:
-        """No longer. A disconnect chain that is cut off by this runs again at the next start."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        """No longer. What has ended is struck out; a chain that is cut off runs again at the next start."""
+        try:
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+            # A part of the time is for striking out, and one for the journal that ends after this.
+            await self._reruns.stop(self._bus.shutdown.budget.left(JOURNAL, 3))
+        finally:
+            self._reruns.cut()
+        for takeover in self._takeovers.values():
+            try:
+                await takeover.strike()
+            except (StoreError, Lost) as error:
+                logger.error("recovery of node %s: %s", printable(takeover.node_id), describe(error))
 
     async def _again(self, name: str, step: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -89,15 +93,15 @@ class Recovery:
 
     async def _renew(self) -> None:
         """Beat, unless another node has claimed this one."""
-        self._beat += 1
         node = self._journal.node
-        if not await self._journal.write([Change(BEATS, node.id, encode(self._beat))]):
+        if not await self._journal.beat():
             await self._journal.lost(node)
 
     async def _look(self) -> None:
         """Find the dead, claim them and run what they owe."""
         after = ""
         known: set[str] = set()
+        self._judged.clear()
         failed: Exception | None = None
         while page := await self._store.find(NODES, (), after, PAGE):
             after = page[-1][0]
@@ -110,14 +114,31 @@ class Recovery:
                 except Exception as error:
                     # One that can't be judged or recovered holds up none of those that come after it.
                     failed = error if failed is None else failed
-                    logger.warning("recovery of node %s: %s", printable(node_id), describe(error))
-        self._seen = {node_id: seen for node_id, seen in self._seen.items() if node_id in known}
+                    self._say(node_id, f"recovery of node {printable(node_id)}: {describe(error)}")
+        self._forget(known)
         if failed is not None:
             raise failed
 
+    def _forget(self, known: set[str]) -> None:
+        """Keep nothing of nodes that are no more."""
+        self._seen = {node_id: seen for node_id, seen in self._seen.items() if node_id in self._judged}
+        self._left = {node_id: left for node_id, left in self._left.items() if node_id in known}
+        self._said = {key: when for key, when in self._said.items() if key[0] in known}
+
+    def _say(self, node_id: str, message: str, level: int = logging.WARNING) -> None:
+        """Log it, unless that was done a while ago: what is so at one look is so at the next."""
+        now = asyncio.get_running_loop().time()
+        if now - self._said.get((node_id, message), -SELDOM) >= SELDOM:
+            self._said[node_id, message] = now
+            logger.log(level, "%s", message)
+
     async def _look_at(self, node_id: str, body: bytes) -> None:
-        """Claim a node and run what it owes, if it is dead."""
+        """Claim a node and run what it owes, if it is dead and has something for this one."""
+        if self._left.get(node_id) == (body, frozenset(self._bus.sockets)):
+            return
         if not await self._dead(node_id, body):
+            # Should another node have it now, that one has run what had not been struck out.
+            self._takeovers.pop(node_id, None)
             return
         # Of several nodes that claim it, one succeeds.
         mine = Change(NODES, node_id, self._journal.own.document)
@@ -129,15 +150,18 @@ class Recovery:
             node = msgspec.json.decode(body, type=Node)
         except Exception as error:
             # Not only what msgspec raises for bad JSON: it may be nested too deeply, or no UTF-8.
-            logger.error("recovery: the document of node %r can't be read: %s", node_id, describe(error))
+            what = f"the document of node {printable(node_id)} can't be read: {describe(error)}"
+            self._say(node_id, f"recovery: {what}; its connections get no disconnect", logging.ERROR)
             return False
         # What this process has claimed and could not finish bears its name.
-        if node.id == self._journal.node.id or node.id in self._journal.former:
+        if node.id in (self._journal.node.id, NOBODY.id) or node.id in self._journal.former:
             return True
         known = await in_thread(lives, node, self._journal.node)
         if known is not None:
             return not known
         now = asyncio.get_running_loop().time()
+        # Not under the id of the document: who has claimed it may have none of its own any more.
+        self._judged.add(node.id)
         found = await self._store.get(BEATS, node.id)
         beat, since = self._seen.setdefault(node.id, (found, now))
         if beat != found:
@@ -150,89 +174,38 @@ class Recovery:
 
         It goes on only as long as the node's document is `mine`.
         """
-        place = connections_of(node_id)
-        count = kept = 0
-        after = ""
-        while page := await self._store.find(place, (), after, PAGE):
-            after = page[-1][0]
-            for start in range(0, len(page), AT_ONCE):
-                some = page[start : start + AT_ONCE]
-                ended = await asyncio.gather(*(self._attempt(key, body) for key, body in some))
-                failed = [key for (key, _), ok in zip(some, ended, strict=True) if not ok]
-                over = {key for key in failed if self._given_up(key)} if await self._works(failed) else set()
-                strikes = [
-                    Change(place, key, None)
-                    for (key, _), ok in zip(some, ended, strict=True)
-                    if ok or key in over
-                ]
-                if not await self._store.write(strikes, mine):
-                    logger.warning("recovery of node %s: another node has taken it over", node_id)
-                    return
-                count += len(strikes)
-                kept += len(some) - len(strikes)
-        if kept:
-            logger.warning("recovery of node %s: the store failed %d disconnect chains", node_id, kept)
-            return
-        await self._store.write([Change(NODES, node_id, None), Change(BEATS, node_id, None)], mine)
-        self._seen.pop(node_id, None)
-        logger.info("recovered node %s: %d connections got their disconnect", node_id, count)
-
-    async def _works(self, failed: list[str]) -> bool:
-        """Whether the store works although it has failed these."""
-        return bool(failed) and await self._bus.store_works()
-
-    def _given_up(self, connection_id: str) -> bool:
-        """Count one more try of a chain that fails though the store works; whether that was the last."""
-        self._tries[connection_id] += 1
-        if self._tries[connection_id] < TRIES:
-            return False
-        del self._tries[connection_id]
-        logger.error(
-            "recovery: the disconnect of connection %r failed in the store %d times: it is given up",
-            connection_id,
-            TRIES,
-        )
-        return True
-
-    async def _attempt(self, connection_id: str, body: bytes) -> bool:
-        """The same for one of many: what it raises is its own trouble, and it isn't tried again for ever."""
+        takeover = self._takeovers.get(node_id)
+        if takeover is None:
+            takeover = self._takeovers[node_id] = Takeover(self._bus, self._reruns, node_id)
+        takeover.claim = mine
+        name = printable(node_id)
         try:
-            return await self._disconnect(connection_id, body)
-        except BaseException as error:
-            if stopped(error):
-                raise
-            what = f"recovery: the disconnect of connection {connection_id!r} failed: {describe(error)}"
-            log_error(logger, what, error)
-            return True
-
-    async def _disconnect(self, connection_id: str, body: bytes) -> bool:
-        """Run one disconnect chain; False where the store failed it, so that it has to be run again."""
-        entry = read_entry(body)
-        if entry is None:
-            logger.error("recovery: the journal of connection %r can't be read", connection_id)
-            return True
-        socket = self._bus.sockets.get(entry.socket)
-        if socket is None:
-            logger.error(
-                "recovery: no socket %r any more, so connection %s gets no disconnect",
-                entry.socket,
-                connection_id,
+            if not await takeover.go_on():
+                self._say(
+                    node_id, f"recovery of node {name}: {takeover.owes} disconnect chains have not ended"
+                )
+                return
+            if takeover.left:
+                left = Change(NODES, node_id, encode(NOBODY))
+                made = await self._store.write([left], mine)
+            else:
+                made = await self._store.write(removed(node_id), mine)
+        except Lost:
+            made = False
+        del self._takeovers[node_id]
+        if not made:
+            logger.warning("recovery of node %s: another node has taken it over", name)
+            return
+        for socket, count in takeover.left.items():
+            self._say(
+                node_id,
+                f"recovery of node {name}: {count} connections are left to a process that has a socket "
+                f"{socket!r}, which this one has not",
             )
-            return True
-        handshake = Handshake(
-            path=entry.path,
-            query=NO_QUERY,
-            headers=NO_HEADERS,
-            cookies=NO_QUERY,
-            remote=entry.remote,
-            trace=entry.trace,
-        )
-        connection = ClientConnection(socket, handshake, lambda: True)
-        connection._id = connection_id
-        connection.since = entry.since
-        with contextlib.suppress(TypeError, ValueError):
-            # It was checked before it was written; by hand, anything may have been written since.
-            connection.identity = entry.identity
-        connection.session.update(entry.session)
-        connection._state = ConnectionState.CLOSED
-        return await lifecycle.disconnect(connection, CloseCode.ABNORMAL, recovered=True)
+        if takeover.left:
+            self._left[node_id] = (left.document or b"", frozenset(self._bus.sockets))
+            if not takeover.done:
+                return
+        done = {RUN: 0} | takeover.done
+        became = ", ".join(f"{count} connections {what}" for what, count in done.items())
+        logger.info("recovered node %s: %s", name, became)

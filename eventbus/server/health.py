@@ -16,7 +16,6 @@ from aiohttp import web
 from ..broker import Publication
 from ..bus import PROBE_SPACE, CoreBus
 from ..description import describe
-from ..store.probe import probe
 from ..supervision import stopped
 from ..tasks import begin, first_step
 
@@ -138,4 +137,4 @@ class Health:
 
     async def _store(self) -> None:
         """Write a document in both ways, read it back, and take it away."""
-        await probe(self.bus.store, self._name, self._count)
+        await self.bus.store_probe.make()

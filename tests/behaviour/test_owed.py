@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import eventbus_connections
 import pytest
 
-from eventbus import Context, EventBus, Next, compose, owed
+from eventbus import Context, EventBus, Next, compose, owed, reruns
 from eventbus.errors import StoreError
 from eventbus.host import Host
-from eventbus.store import sqlite_file
+from eventbus.sockets import BusSocket
+from eventbus.store import Place, sqlite_file
 from tests.conftest import Serve, Until
+
+PLACE = Place("things")
 
 
 class Lock:
@@ -179,3 +185,109 @@ async def test_many_that_fail_for_ever_hold_up_no_other_and_are_given_up(
         await (await session.ws_connect(f"/public?name={name}")).close()
     await until(lambda: left == ["a"])
     await until(lambda: not len(bus.debts) and lock.count("eventbus.nodes") == 1)
+
+
+class Service:
+    """What a disconnect chain uses: it fails until it works, and then does what each client is called."""
+
+    def __init__(self, socket: BusSocket) -> None:
+        self.works = False
+        self.over = asyncio.Event()
+        self.ends: Counter[str] = Counter()
+        socket.on("disconnect", self.leave)
+
+    async def leave(self, ctx: Context, call_next: Next) -> Context:
+        name = ctx.request.query["name"]
+        if not self.works:
+            raise StoreError("as if the disk were full")
+        match name:
+            case "cancels":
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+            case "slow":
+                await self.over.wait()
+            case "deaf":
+                while not self.over.is_set():
+                    with suppress(asyncio.CancelledError):
+                        await self.over.wait()
+        self.ends[name] += 1
+        return await call_next(ctx)
+
+    async def owe(self, bus: EventBus, serve: Serve, until: Until, *names: str) -> None:
+        """Clients of these names are gone, and their disconnects have failed."""
+        session = await serve(bus)
+        for count, name in enumerate(names, 1):
+            await (await session.ws_connect(f"/public?name={name}")).close()
+            await until(lambda count=count: len(bus.debts) == count)  # type: ignore[misc]
+        self.works = True
+
+
+@pytest.fixture
+def service(bus: EventBus, monkeypatch: pytest.MonkeyPatch) -> Service:
+    monkeypatch.setattr(owed, "SLOW", 0.2)
+    monkeypatch.setattr(reruns, "SLOW", 0.2)
+    monkeypatch.setattr(reruns, "PATIENCE", 0.2)
+    return Service(bus.socket("public", path="/public"))
+
+
+async def test_what_has_ended_again_does_not_run_once_more_when_the_bus_stops(
+    bus: EventBus, serve: Serve, until: Until, service: Service, lock: Lock
+) -> None:
+    await service.owe(bus, serve, until, "a", "b", "slow", "c")
+    await until(lambda: len(bus.debts) == 1)
+    bus.shutdown.grace = 1
+    await bus.stop()
+    assert service.ends == {"a": 1, "b": 1, "c": 1}
+    # That one is left to the next start.
+    assert lock.count("eventbus.nodes") == 2
+
+
+async def test_one_that_goes_on_in_spite_of_its_cancelling_holds_up_neither_the_others_nor_the_stop(
+    bus: EventBus, serve: Serve, until: Until, service: Service, caplog: pytest.LogCaptureFixture
+) -> None:
+    await service.owe(bus, serve, until, "deaf", "a", "b")
+    await until(lambda: len(bus.debts) == 1)
+    assert service.ends == {"a": 1, "b": 1}
+    bus.shutdown.grace = 1
+    await asyncio.wait_for(bus.stop(), 20)
+    assert "goes on in tests.behaviour.test_owed:Service.leave though it was cancelled" in caplog.text
+    service.over.set()
+
+
+async def test_one_that_goes_on_after_its_deadline_is_given_up(
+    bus: EventBus, serve: Serve, until: Until, service: Service, lock: Lock
+) -> None:
+    socket = bus.sockets["public"]
+    socket.options = dataclasses.replace(socket.options, disconnect_timeout=0.1)
+    await service.owe(bus, serve, until, "deaf", "a")
+    await until(lambda: not len(bus.debts) and lock.count("eventbus.nodes") == 1)
+    assert service.ends == {"a": 1}
+    service.over.set()
+
+
+async def test_one_that_cancels_its_own_task_ends_alone(
+    bus: EventBus, serve: Serve, until: Until, service: Service
+) -> None:
+    await service.owe(bus, serve, until, "cancels", "a", "b")
+    await until(lambda: not len(bus.debts))
+    assert service.ends == {"cancels": 1, "a": 1, "b": 1}
+    assert not bus.supervisor.crashes
+    await bus.stop()
+
+
+async def test_the_stop_makes_every_step_whatever_raises_in_it(
+    bus: EventBus, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await serve(bus)
+
+    async def stop(_: float) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(bus.debts, "stop", stop)
+    with pytest.raises(asyncio.CancelledError):
+        await bus.stop()
+    assert bus._sweep is not None
+    assert bus._sweep.cancelled()
+    with pytest.raises(StoreError):
+        await bus.store.get(PLACE, "a")
