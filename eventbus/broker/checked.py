@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from threading import get_ident
 
-from ..description import describe, is_a, type_name
-from ..errors import EventBusError
-from ..supervision import stopped
+from ..calls import Calls
+from ..description import type_name
+from ..errors import EventBusError, WrongThread
 from .protocol import Broker, Publication, Receiver
 
 DEADLINE = 5.0
@@ -29,38 +28,38 @@ class CheckedBroker:
         self.inner = inner
         self.name = name or f"broker {type_name(inner)}"
         self.complain: Complain | None = None
+        self._calls = Calls(inner, self.name, EventBusError, EventBusError)
+        self._thread = 0
 
     async def start(self, receiver: Receiver) -> None:
         """For as long as the caller allows. Raises EventBusError for whatever it raises."""
-        await self._ask("start", partial(self._receive, receiver))
+        self._thread = get_ident()
+        await self._calls.ask("start", None, partial(self._receive, receiver))
 
     async def stop(self) -> None:
         """For as long as the caller allows."""
-        await self._ask("stop")
+        await self._calls.ask("stop", None)
 
     async def publish(self, publication: Publication) -> None:
         """Raises EventBusError for whatever it raises, and when its time is over."""
-        limit = asyncio.timeout(DEADLINE)
-        try:
-            async with limit:
-                await self._ask("publish", publication)
-        except TimeoutError:
-            raise EventBusError(f"{self.name}: its publish did not answer within {DEADLINE:g} s") from None
-
-    async def _ask(self, method: str, *arguments: object) -> Any:
-        try:
-            return await getattr(self.inner, method)(*arguments)
-        except BaseException as error:
-            if stopped(error) or is_a(error, EventBusError):
-                raise
-            raise EventBusError(f"{self.name}: its {method} raised {describe(error)}") from error
+        await self._calls.ask("publish", DEADLINE, publication)
 
     def _receive(self, receiver: Receiver, publication: Publication) -> None:
+        if get_ident() != self._thread:
+            self._stray()
         problem = problem_of(publication)
         if not problem:
             receiver(publication)
         elif self.complain is not None:
             self.complain(ValueError(f"{self.name} brought what can't be delivered: {problem}"))
+
+    def _stray(self) -> None:
+        """Raise WrongThread, and say so: the broker's own thread may keep that to itself."""
+        if self.complain is not None:
+            called = "called the receiver in a thread of its own, so nothing is delivered"
+            advice = "it has to use loop.call_soon_threadsafe(receiver, publication)"
+            self.complain(EventBusError(f"{self.name} {called}; {advice}"))
+        raise WrongThread
 
 
 def problem_of(publication: object) -> str:

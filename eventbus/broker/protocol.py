@@ -30,7 +30,10 @@ class Broker(Protocol):
     """Carries publications to every node, the publishing one included, in order for each publisher."""
 
     async def start(self, receiver: Receiver) -> None:
-        """Connect; from now on `receiver` is called, in the event loop, for every publication."""
+        """Connect; from now on `receiver` is called, in the event loop, for every publication.
+
+        In a thread of its own it raises WrongThread: `loop.call_soon_threadsafe(receiver, publication)`.
+        """
         ...
 
     async def stop(self) -> None:

@@ -30,6 +30,9 @@ from .status import status_page, with_token
 from .tls import Tls
 from .watchdog import Watchdog
 
+EVERYTHING = "/{path:.*}"
+"""The pattern of a path that no route of a plugin is at."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -58,7 +61,8 @@ class EventBus(CoreBus):
     """The event bus as an application uses it.
 
     Made in code, its sockets get their handlers with `bus.socket(name, path=…).on(event, …)`; `app()` is an
-    aiohttp application to run, or to add to another one.
+    aiohttp application to run, or to add to another one: `outer.add_subapp("/bus", bus.app())`. Then the
+    socket of the path `/public` is at `/bus/public`.
     """
 
     routes: tuple[web.AbstractRouteDef, ...] = ()
@@ -77,6 +81,8 @@ class EventBus(CoreBus):
 
     def __init__(self, *, store: Store | None = None, broker: Broker | None = None) -> None:
         super().__init__(store=store, broker=broker)
+        self._everything: web.AbstractResource | None = None
+        """The resource of all that no route is for."""
         self.health = Health(self, lambda: self.running)
         self.lag = Lag(self.supervisor)
         self.watchdog = Watchdog(self.lag, self.supervisor)
@@ -119,19 +125,29 @@ class EventBus(CoreBus):
         app.add_routes(self.routes)
         if self.serve_page and not self.pages:
             self.serve_pages(None, status=False)
-        app.router.add_get("/{path:.*}", self._dispatch, expect_handler=expected)
+        self._everything = app.router.add_get(EVERYTHING, self._dispatch, expect_handler=expected).resource
         app.cleanup_ctx.append(self._life)
         app.on_shutdown.append(self._on_shutdown)
         return app
 
-    async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+    @property
+    def mount(self) -> str:
+        """The path that an application outside has put this one at, with `add_subapp`; empty for none."""
+        return "" if self._everything is None else self._everything.canonical.removesuffix("/{path}")
+
+    def _path(self, request: web.Request) -> str:
+        """The path of a request below that."""
         path = request.rel_url.raw_path
+        return canonical(path).removeprefix(canonical(self.mount)) if self.mount else path
+
+    async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+        path = self._path(request)
         socket = self.socket_at(path)
         if socket is None:
             shown = self.pages.get(canonical(path))
             if shown is None:
                 if says(request.headers, hdrs.UPGRADE, "websocket"):
-                    known = ", ".join(self.paths) or "none at all"
+                    known = ", ".join(self.mount + each for each in self.paths) or "none at all"
                     said = f"no socket is at the path that it asked for (there is {known})"
                     self.gate.refusals.note("no_socket", 404, request.remote, said)
                 raise web.HTTPNotFound
@@ -139,7 +155,7 @@ class EventBus(CoreBus):
         if request.method == hdrs.METH_HEAD:
             raise web.HTTPMethodNotAllowed(request.method, [hdrs.METH_GET])
         if self.base_url is None:
-            self.base_url = local_url(request)
+            self.base_url = local_url(request) + self.mount
         answer = await serve_socket(self, socket, request)
         if answer.status >= 400 and self.serve_page:
             self.attempts.note(request, answer)
@@ -151,7 +167,7 @@ class EventBus(CoreBus):
         try:
             return await handler(request)
         except web.HTTPMethodNotAllowed as error:
-            socket = self.socket_at(request.rel_url.raw_path)
+            socket = self.socket_at(self._path(request))
             if socket is None:
                 raise
             said = f"a handshake is a GET, not {request.method}"

@@ -6,14 +6,13 @@ return nonsense. Whoever uses it here gets an answer of the right kind, or a Sto
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from ..description import describe, is_a, type_name
+from ..calls import Calls
+from ..description import type_name
 from ..errors import StoreError
 from ..home import Home
-from ..supervision import put_away
 from .protocol import Change, Condition, Place, Store
 
 DEADLINE = 5.0
@@ -21,12 +20,6 @@ DEADLINE = 5.0
 
 LONG_DEADLINE = 60.0
 """Seconds for a query with conditions, which may have to look at every document."""
-
-CLEANUP = 0.5
-"""Seconds that a call which is cancelled has to end, before nobody waits for it any more."""
-
-MOST_LATE = 100
-"""Calls that nobody waits for any more and that have not ended: with so many, no other is begun."""
 
 
 class Doubtful(StoreError):
@@ -41,7 +34,7 @@ class CheckedStore:
         self.name = name or f"store {type_name(inner)}"
         self.home: Home | None = None
         """Whose thread may call it: in another one each call raises WrongThread, and changes nothing."""
-        self._late: set[asyncio.Task[Any]] = set()
+        self._calls = Calls(inner, self.name, StoreError, Doubtful)
 
     async def start(self) -> None:
         """For as long as the caller allows."""
@@ -94,39 +87,4 @@ class CheckedStore:
         """What the call returns. Raises StoreError for whatever it raises, and when its time is over."""
         if self.home is not None:
             self.home.check()
-        if len(self._late) >= MOST_LATE:
-            raise StoreError(f"{self.name}: {MOST_LATE} calls have not ended, so no other is begun")
-        # A task of its own: one that swallows its cancellation can be left behind.
-        task = asyncio.get_running_loop().create_task(self._call(method, arguments))
-        try:
-            await asyncio.wait([task], timeout=seconds)
-        except asyncio.CancelledError:
-            await self._cancel(task)
-            raise
-        if not task.done():
-            await self._cancel(task)
-            raise Doubtful(f"{self.name}: its {method} did not answer within {seconds:g} s")
-        if task.cancelled():
-            raise Doubtful(f"{self.name}: its {method} was cancelled")
-        value, error = task.result()
-        if error is None:
-            return value
-        if is_a(error, StoreError):
-            raise error
-        raise Doubtful(f"{self.name}: its {method} raised {describe(error)}") from error
-
-    async def _call(self, method: str, arguments: tuple[object, ...]) -> tuple[Any, BaseException | None]:
-        """What it returned, or what it raised: a SystemExit that a task raises would end the loop."""
-        try:
-            return await getattr(self.inner, method)(*arguments), None
-        except BaseException as error:
-            if put_away(error):
-                raise
-            return None, error
-
-    async def _cancel(self, task: asyncio.Task[Any]) -> None:
-        """Cancel a call, wait for its end for a moment, and leave it behind if it goes on."""
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
-        task.cancel()
-        await asyncio.wait([task], timeout=CLEANUP)
+        return await self._calls.ask(method, seconds, *arguments)

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from eventbus import Context, EventBus, Next
+from eventbus import Context, EventBus, Next, calls
 from eventbus.config import HealthConfig
 from eventbus.errors import StoreError
 from eventbus.journal import connections_of
@@ -26,7 +26,7 @@ PLACE = Place("things")
 def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
     """Calls of it have 0.2 s."""
     monkeypatch.setattr(checked, "DEADLINE", 0.2)
-    monkeypatch.setattr(checked, "CLEANUP", 0.05)
+    monkeypatch.setattr(calls, "CLEANUP", 0.05)
     return Memory()
 
 

@@ -28,7 +28,7 @@ LEVELS = [
     {"deflate", "gate", "ledger", "identities", "close_codes"},
     {"frames", "backlog", "heartbeats", "inboxes"},
     {"broker", "store", "chain", "host", "config"},
-    {"hookspecs", "node", "home"},
+    {"hookspecs", "node", "home", "calls"},
     {"supervision"},
     {"context", "logs"},
     {"errors", "nesting", "channel_names"},
