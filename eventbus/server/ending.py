@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from ..signals import SETTLE, signals
+from ..supervision import withdraw
 from .application import EventBus
 
 logger = logging.getLogger("eventbus")
@@ -74,6 +75,15 @@ class Ending:
     def allowance(self) -> float:
         shutdown = self._bus.shutdown
         return shutdown.delay + shutdown.drain_time + max(shutdown.grace * WHOLE, LEAST + SETTLE)
+
+    async def asked(self) -> None:
+        """Wait until a signal asks for the end. A plugin that finds this task and cancels it ends nothing."""
+        while not self.begun.is_set():
+            try:
+                await self.begun.wait()
+            except asyncio.CancelledError:
+                await withdraw()
+                logger.error("the task of the server was cancelled, and not by the server, which goes on")
 
     def absorb(self) -> bool:
         """Whether the task was cancelled because the server has to stop; then it may go on."""

@@ -93,7 +93,7 @@ async def serve(
                 bus.supervise("the beat for systemd", manager.beat)
                 manager.ready(f"serving {', '.join(bus.sockets)}")
                 ending.starting = False
-                await ending.begun.wait()
+                await ending.asked()
             except asyncio.CancelledError:
                 if not ending.absorb():
                     raise

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from eventbus import Context, Middleware, Next, PluginFailed
-from eventbus.chain import Link, blamed, build, route
+from eventbus.chain import Link, blamed, build, compose, route
+from eventbus.chain.chain import looked_at
 from tests.chain.links import context, passing
 
 
@@ -373,6 +374,12 @@ async def test_what_forgot_async_is_named_wherever_it_stands(
     with pytest.raises(PluginFailed, match=r"which nothing can await; write it as `async def") as caught:
         await (chain.begin if begins else chain.call)(context())
     assert (caught.value.plugin, blamed(caught.value)) == (f"link{position}", f"link{position}")
+
+
+async def test_an_async_function_is_called_as_it_is() -> None:
+    """The way of each message: no look at what it returns, no call in between."""
+    for middleware in (passing, compose(passing, passing)):
+        assert looked_at(Link("link", middleware)) is middleware
 
 
 @types.coroutine

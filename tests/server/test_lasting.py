@@ -17,6 +17,7 @@ from eventbus.server.run import loop_factory
 from eventbus.signals import STOP
 from tests.conftest import Project, Serve
 from tests.faults.waiting import wait_for
+from tests.raw_client import CLOSE, TEXT
 from tests.sync_client import SyncClient
 
 
@@ -191,14 +192,19 @@ async def test_the_status_is_there_without_the_executor_of_the_loop(bus: EventBu
     assert not bus.supervisor.crashes
 
 
-def test_a_plugin_that_cancels_every_task_ends_it_with_one_line(project: Project) -> None:
+def test_a_plugin_that_cancels_every_task_ends_its_own_connection_and_no_more(project: Project) -> None:
     every = "        for task in asyncio.all_tasks():\n            task.cancel()\n"
     project.write("app.py", APP.replace("        await asyncio.gather(die())\n", every))
     project.config(CONFIG)
     server = project.serve()
-    client = SyncClient(server.url, "/public")
-    client.send("die")
-    assert server.process.wait(30) == 1, server.text()
-    client.socket.close()
-    assert "eventbus: the server has ended: a plugin has cancelled its task" in server.text()
-    assert "Traceback" not in server.text()
+    for _ in range(2):
+        client = SyncClient(server.url, "/public")
+        client.send("die")
+        said = [client.receive(), client.receive()]
+        client.socket.close()
+        assert [frame and frame.opcode for frame in said] == [TEXT, CLOSE]
+        assert said[1] is not None
+        assert said[1].close_code == 1011
+    server.wait_for("the task of the server was cancelled, and not by the server, which goes on")
+    server.wait_for("recovery failed: CancelledError")
+    assert server.stop() == 0, server.text()
