@@ -42,7 +42,8 @@ HEADER_SIZE = 1_048_576
 class Harness:
     """One socket whose chains are the given plugins, in order; or, `from_file`, what a configuration says.
 
-    Takes a plugin (a module or object with hooks) and its options, or a list of (plugin, options) pairs.
+    Takes a plugin (a module or object with hooks) and its options, or a list of plugins and (plugin, options)
+    pairs. Raises ValueError for two of one name.
     Entering raises ConfigError when the plugins or options break the contract, as `eventbus check` would say,
     and what a lifespan raises; leaving raises RuntimeError where a plugin's module left tasks behind.
     Handshakes, frames, limits, deadlines and HTTP routes are the server's own.
@@ -57,9 +58,7 @@ class Harness:
         path: str = "/",
         folder: Path | None = None,
     ) -> None:
-        pairs: Sequence[tuple[Any, Mapping[str, Any]]]
-        pairs = plugins if isinstance(plugins, list) else [(plugins, options or {})]
-        self._pairs = [(plugin, dict(values)) for plugin, values in pairs]
+        self._pairs = pairs_of(plugins) if isinstance(plugins, list) else [(plugins, dict(options or {}))]
         self._in_folder(folder)
         self._take(EventBus(store=self._store()))
         # What is large to a plugin has to reach it first.
@@ -211,6 +210,25 @@ class Harness:
             raise
         await asyncio.sleep(0)
         return client
+
+
+def pairs_of(plugins: list[Any]) -> list[tuple[Any, dict[str, Any]]]:
+    """Each plugin with its options; one by itself has none.
+
+    Raises TypeError for what is no pair of a plugin and options, ValueError for two plugins of one name.
+    """
+    pairs: list[tuple[Any, dict[str, Any]]] = []
+    for each in plugins:
+        plugin, options = each if type(each) is tuple and len(each) == 2 else (each, {})
+        if type(plugin) is tuple or not isinstance(options, Mapping):
+            raise TypeError("plugins are (plugin, options) pairs, such as [(plugin, {'greeting': 'hello'})]")
+        name = plugin_name(plugin)
+        if name in (plugin_name(other) for other, _ in pairs):
+            raise ValueError(
+                f"two plugins are called {name!r}: a plugin stands once in a chain, under its name"
+            )
+        pairs.append((plugin, dict(options)))
+    return pairs
 
 
 def plugin_name(plugin: Any) -> str:

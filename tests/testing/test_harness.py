@@ -324,3 +324,24 @@ async def test_a_close_that_no_frame_can_carry_is_an_error_and_changes_nothing(
         await client.send("still there")
         await client.disconnect(4000, "x" * 123)
     assert plugin.ended == [(4000, "x" * 123)]
+
+
+class Other(Plugin):
+    """Another one, of another name."""
+
+
+async def test_a_list_holds_plugins_with_or_without_options() -> None:
+    first, second = Plugin(), Other()
+    async with Harness([first, (second, {})]) as harness:
+        client = await harness.connect()
+        await client.disconnect(4000)
+    assert first.ended == second.ended == [(4000, "")]
+
+
+def test_what_can_not_be_a_list_of_plugins_says_how_to_write_it() -> None:
+    wrong: Any
+    for wrong in ([(Plugin(), {}, {})], [(Plugin(),)], [(Plugin(), "options")]):
+        with pytest.raises(TypeError, match=r"plugins are \(plugin, options\) pairs"):
+            Harness(wrong)
+    with pytest.raises(ValueError, match="two plugins are called 'Plugin'"):
+        Harness([Plugin(), (Plugin(), {})])
