@@ -28,6 +28,9 @@ MAX_TRIES = 4
 MAX_DEPTH = 32
 """Levels of arrays and objects in the claims."""
 
+TIMES = ("exp", "nbf", "iat")
+"""The claims that are a NumericDate, which is a number (RFC 7519 section 2)."""
+
 decode_claims = msgspec.json.Decoder(dict[str, Any]).decode
 
 REASONS: dict[type[Exception], str] = {
@@ -72,7 +75,9 @@ async def verify(token: str, options: Options, keys: Keys) -> Identity:
     found = await keys.find(algorithm, kid)
     try:
         check(token, algorithm, found[:MAX_TRIES], options)
-        return identity_of(read_claims(token), options)
+        claims = read_claims(token)
+        check_kinds(claims, options)
+        return identity_of(claims, options)
     except Reject:
         raise
     except jwt.MissingRequiredClaimError as error:
@@ -127,6 +132,25 @@ def check_size(value: Any, levels: int) -> None:
             check_size(each, levels - 1)
 
 
+def check_kinds(claims: Mapping[str, Any], options: Options) -> None:
+    """Raise Reject (401) where a claim that RFC 7519 defines is of another kind than it says.
+
+    PyJWT takes times that are strings or booleans, and an audience that names nobody for none at all.
+    """
+    for name in TIMES:
+        if name in claims and (isinstance(claims[name], bool) or not isinstance(claims[name], int | float)):
+            raise Reject(401, f"the claim {name} is no number")
+    if "aud" in claims:
+        audience = claims["aud"]
+        several = isinstance(audience, list) and all(isinstance(each, str) for each in audience)
+        if not isinstance(audience, str) and not several:
+            raise Reject(401, "the claim aud is no string and no list of strings")
+        if not options.audience:
+            raise Reject(401, REASONS[jwt.InvalidAudienceError])
+    if "iss" in claims and not isinstance(claims["iss"], str):
+        raise Reject(401, "the claim iss is no string")
+
+
 def read_header(token: str) -> tuple[str, str | None]:
     """The algorithm and the key's name as the token says them: nobody vouches for them yet. Raises Reject."""
     try:
@@ -153,9 +177,6 @@ def identity_of(claims: Mapping[str, Any], options: Options) -> Identity:
     if CONTROL.search(user):
         raise Reject(401, f"the claim {options.user_claim} has control characters")
     expires = claims.get("exp")
-    # PyJWT takes a number in a string too; a NumericDate is a number (RFC 7519 section 2).
-    if isinstance(expires, bool) or not isinstance(expires, int | float | None):
-        raise Reject(401, "the claim exp is no number")
     return Identity(
         user=user,
         read=channels(claims, options.read_claim),

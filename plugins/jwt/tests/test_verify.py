@@ -69,6 +69,40 @@ async def test_the_identity_says_what_the_token_says(issuer: Issuer) -> None:
     assert issuer.behind.users == ["bob", "bob"]
 
 
+@pytest.mark.parametrize("audience", ["", [], "x", ["x"], ["", "x"]])
+async def test_without_audience_a_token_that_has_an_aud_is_refused(issuer: Issuer, audience: Any) -> None:
+    token = handmade({"alg": "HS256"}, claims(aud=audience), issuer.secret.encode())
+    async with issuer.harness() as harness:
+        assert await issuer.refusal(harness, token) == (401, "the token is for another audience")
+
+
+@pytest.mark.parametrize("audience", [None, 0, True, {}, {"x": 1}, [None], ["api", 1], [["api"]]])
+@pytest.mark.parametrize("options", [{}, {"audience": "api"}], ids=["without audience", "with audience"])
+async def test_an_aud_of_another_kind_is_refused(
+    issuer: Issuer, audience: Any, options: dict[str, Any]
+) -> None:
+    token = handmade({"alg": "HS256"}, claims(aud=audience), issuer.secret.encode())
+    async with issuer.harness(**options) as harness:
+        assert (await issuer.refusal(harness, token))[0] == 401
+    assert issuer.behind.identities == []
+
+
+@pytest.mark.parametrize("name", ["exp", "nbf", "iat"])
+@pytest.mark.parametrize("value", ["1", "99999999999", True, False, None, [], {}, "now"])
+async def test_a_time_that_is_no_number_is_refused(issuer: Issuer, name: str, value: Any) -> None:
+    token = handmade({"alg": "HS256"}, claims(**{name: value}), issuer.secret.encode())
+    async with issuer.harness(require=[]) as harness:
+        assert (await issuer.refusal(harness, token))[0] == 401
+    assert issuer.behind.identities == []
+
+
+@pytest.mark.parametrize("name", [1, None, [], ["https://a.example"], True])
+async def test_an_issuer_that_is_no_string_is_refused(issuer: Issuer, name: Any) -> None:
+    token = handmade({"alg": "HS256"}, claims(iss=name), issuer.secret.encode())
+    async with issuer.harness() as harness:
+        assert (await issuer.refusal(harness, token))[0] == 401
+
+
 async def test_a_token_without_channels_has_no_say_in_them(issuer: Issuer) -> None:
     async with issuer.harness() as harness:
         await issuer.connect(harness, issuer.token())

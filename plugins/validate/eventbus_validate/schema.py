@@ -11,6 +11,7 @@ from referencing.exceptions import Unresolvable
 from referencing.jsonschema import DRAFT202012, EMPTY_REGISTRY
 
 from .compiled import Compiler, SchemaError, raise_unless_panic
+from .keywords import work
 from .report import Report, shortened, stepped
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
@@ -34,15 +35,21 @@ class Schema:
         It names the place and the schema's rule, and nothing of the message's contents but the names on the
         way to the place; both are cut where they are long.
         """
+        work.begin(size)
         try:
-            if self._fits(message):
+            if self._fits(message) and not work.exhausted:
                 return None
         except (ValueError, RecursionError):
             return "the message can't be checked"
         except BaseException as error:
             raise_unless_panic(error)
             return "the message can't be checked"
-        return self._report.of(message, size)
+        if work.exhausted:
+            return "the message takes too much work to be checked"
+        work.begin(size)
+        report = self._report.of(message, size)
+        # A part that was given up would look like one that doesn't fit.
+        return "$ does not fit the schema" if work.exhausted else report
 
 
 def read_schema(path: str) -> Schema:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from eventbus_validate import keywords
 from eventbus_validate.schema import Schema
 
 TIMES = 8
@@ -60,6 +61,7 @@ CASES: list[tuple[str, Any, Builder, int]] = [
     ("uniqueItems", {"uniqueItems": True}, lambda size: [10**300 + each for each in range(size)], 500),
     ("uniqueItems", {"uniqueItems": True}, lambda size: [(2**61 - 1) * each for each in range(size)], 4_000),
     ("uniqueItems", {"uniqueItems": True}, lambda size: [each + 0.5 for each in range(size)], 4_000),
+    ("uniqueItems", {"uniqueItems": True}, lambda size: [each * 1e300 for each in range(size)], 4_000),
     ("uniqueItems", {"uniqueItems": True}, lambda size: [{"a": each} for each in range(size)], 4_000),
     ("uniqueItems", {"uniqueItems": True}, lambda size: [[each, [each]] for each in range(size)], 4_000),
     ("uniqueItems", {"items": {"uniqueItems": True}}, lambda size: [numbers(500)] * (size // 500), 8_000),
@@ -237,6 +239,51 @@ def test_the_cost_grows_with_the_message(keyword: str, contents: Any, build: Bui
     schema = Schema(contents)
     small, large = cost(schema, build(size)), cost(schema, build(size * TIMES))
     assert large < max(small * TIMES * LEEWAY, FAST)
+
+
+RECURSIVE = {"type": ["array", "number"], "uniqueItems": True, "items": {"$ref": "#"}}
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        RECURSIVE,
+        {"anyOf": [{"const": 0}, {"type": "number"}, {"items": {"$ref": "#"}}]},
+        {"anyOf": [{"const": [0]}, {"type": "number"}, {"items": {"$ref": "#"}}]},
+        {"type": ["array", "number"], "not": {"enum": [[0], 0]}, "items": {"$ref": "#"}},
+    ],
+    ids=["uniqueItems", "const", "const of an array", "enum"],
+)
+def test_comparing_at_each_level_of_a_schema_that_refers_to_itself_has_a_limit(
+    contents: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is counted is text, so a deep message gets a clear answer instead of an hour."""
+    gone_over = 0
+
+    def counted(value: Any) -> bytes:
+        nonlocal gone_over
+        text = original(value)
+        gone_over += len(text)
+        return text
+
+    original = keywords.encode
+    schema = Schema(contents)
+    monkeypatch.setattr(keywords, "encode", counted)
+    flat = [each + 0.5 for each in range(20_000)]
+    size = len(json.dumps(flat))
+    assert schema.problem(flat, size) is None
+    deep: Any = flat
+    for _ in range(60):
+        deep = [deep]
+    gone_over = 0
+    assert schema.problem(deep, size + 120) == "the message takes too much work to be checked"
+    assert gone_over < 4 * keywords.TIMES * size
+
+
+def test_a_large_number_is_compared_without_its_digits() -> None:
+    texts = [keywords.canonical(value) for value in (1e308, -1e308, [1.5e300], int(1e308))]
+    assert max(map(len, texts)) < 40
+    assert texts[0] == texts[3] != texts[1]
 
 
 def test_every_keyword_has_a_case() -> None:
