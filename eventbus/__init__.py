@@ -6,10 +6,12 @@ are imported when they are first used, so that the command line starts without l
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+"""Type checkers know the name, and take it for true; `typing` is not imported for it."""
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from .addresses import network_of
     from .audiences import covers, is_pattern
     from .broker import Broker, Publication
@@ -137,6 +139,8 @@ def __getattr__(name: str) -> Any:
     module = WHERE.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # only now: the command hears signals from its first line on
+
     value = getattr(importlib.import_module(f".{module}", __name__), name)
     globals()[name] = value
     return value

@@ -8,20 +8,19 @@ container needs that most: what it has no handler for does not reach it at all.
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import contextlib
-import functools
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from os import _exit
-from types import FrameType, FunctionType, MethodType
-from typing import TYPE_CHECKING, Any, Protocol
+from types import FrameType
+from typing import TYPE_CHECKING, Protocol
 
 from . import forks
+from .last_resort import CUT, LastResort
+from .taking_back import take_back
 
 if TYPE_CHECKING:
     from .wakeup import Wakeup
@@ -31,8 +30,6 @@ STOP = (signal.SIGTERM, signal.SIGINT)
 
 RELOAD: signal.Signals | None = getattr(signal, "SIGHUP", None)
 """What makes it read its configuration again; there is none on Windows."""
-
-NOT_CALLED = " and does not call that handler"
 
 CLOSED = "files of the server were closed{}, which may close only what it has opened"
 
@@ -51,9 +48,6 @@ AT_ONCE = 2.0
 
 STARTING = 5.0
 """Seconds that the end may take while nothing is open yet."""
-
-CUT = 1
-"""Exit status of an end that left something undone."""
 
 
 class Stopped(BaseException):
@@ -88,8 +82,8 @@ class Signals:
         """How many came after that."""
         self.reloads = 0
         """SIGHUPs that nobody was told of."""
-        self.last_words: Callable[[str], None] = lambda text: None
-        """Says why the process ends, when it is ended with something undone; has to come back soon."""
+        self.end = LastResort()
+        """What ends the process when nothing else does."""
         self.tell: Callable[[str], object] = warn
         """Says what imported code has taken from the server, such as a signal."""
         self._heard = self._handle
@@ -111,7 +105,7 @@ class Signals:
             signal.signal(number, self._heard)
         from .wakeup import Wakeup  # only now, because it needs modules of some weight
 
-        self._wakeup = Wakeup(OWN, self._unanswered, self._answered)
+        self._wakeup = self.end.wakeup = Wakeup(OWN, self._unanswered, self._answered)
         self._wakeup.start()
         atexit.register(self._ignore)
 
@@ -122,30 +116,11 @@ class Signals:
         """
         if not self._installed or threading.current_thread() is not threading.main_thread():
             return
-        for number in OWN:
-            handler: Any = signal.getsignal(number)
-            if handler is self._heard:
-                continue
-            with contextlib.suppress(Exception):
-                import asyncio
-
-                # What came by way of the event loop would be called from there all the same.
-                asyncio.get_running_loop().remove_signal_handler(number)
-            signal.signal(number, self._heard)
-            self._tell_of(number, f"was taken{f' by {who}' if who else ''} ({told_of(handler)})", NOT_CALLED)
-        if hasattr(signal, "pthread_sigmask"):
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()).intersection(OWN)
-            if blocked:
-                for each in sorted(blocked):
-                    self._tell_of(each, f"was blocked{f' by {who}' if who else ''}")
-                signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+        by = f" by {who}" if who else ""
+        take_back(OWN, self._heard, by, self.tell)
         # After the above, which may have had the loop let go of it.
         if self._wakeup is not None and self._wakeup.hold():
-            self.tell(CLOSED.format(f" by {who}" if who else ""))
-
-    def _tell_of(self, number: int, what: str, more: str = "") -> None:
-        name = signal.Signals(number).name
-        self.tell(f"{name} {what}; it is the server's, which takes it back{more}")
+            self.tell(CLOSED.format(by))
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[None]:
@@ -207,7 +182,7 @@ class Signals:
         self._listener = listener
         try:
             if self.name:
-                self.end_within(listener.allowance())
+                self.end.within(listener.allowance())
                 listener.stop()
             if self.cuts:
                 listener.cut()
@@ -217,16 +192,6 @@ class Signals:
         finally:
             self._listener = None
 
-    def end_within(self, seconds: float | None, status: int = CUT, why: str = "") -> None:
-        """End the process after so many seconds, whatever it is doing; None says that it may go on.
-
-        A later call takes the place of an earlier one.
-        """
-        if seconds is not None:
-            self._end_at(time.monotonic() + seconds, seconds, status, why)
-        elif self._wakeup is not None:
-            self._wakeup.never()
-
     def finish(self, seconds: float, status: int) -> None:
         """Everything has ended, but for what plugins have left behind: that has so many seconds.
 
@@ -234,7 +199,7 @@ class Signals:
         """
         self._finished = True
         why = f"all has ended but threads or tasks of plugins, for which nobody waits after {seconds:g} s"
-        self.end_within(seconds, status, why)
+        self.end.within(seconds, status, why)
 
     def bound(self, seconds: float) -> None:
         """The end has at most so many seconds left, if it is nobody's yet to say how many.
@@ -242,7 +207,7 @@ class Signals:
         Nothing where the signals are not heard: the process is somebody else's then.
         """
         if self._installed and not self._finished:
-            self.end_within(seconds)
+            self.end.within(seconds)
 
     @contextlib.contextmanager
     def ahead_of_the_loop(self) -> Iterator[None]:
@@ -252,21 +217,6 @@ class Signals:
             return
         with self._wakeup.ahead_of_the_loop():
             yield
-
-    def _end_at(self, when: float, seconds: float, status: int = CUT, why: str = "") -> None:
-        why = why or f"the end took longer than {seconds:g} s, so what is left is cut off"
-        end = functools.partial(self._end, status, why)
-        if self._wakeup is not None:
-            self._wakeup.at(when, end)
-        else:
-            # A command that serves nothing, and is over. An import may have broken what `threading` needs.
-            _thread.start_new_thread(end_later, (when, end))
-
-    def _end(self, status: int, why: str) -> None:
-        try:
-            self.last_words(why)
-        finally:
-            _exit(status)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         try:
@@ -295,7 +245,7 @@ class Signals:
 
     def _limit_from(self, came: float) -> None:
         allowed = STARTING if self._listener is None else self._listener.allowance()
-        self._end_at(came + allowed, allowed)
+        self.end.at(came + allowed, allowed)
 
     def _unanswered(self, number: int, came: float) -> None:
         """The main thread is in code that runs no handler, so what must not wait is done beside it."""
@@ -312,12 +262,12 @@ class Signals:
         """It runs handlers again."""
         if self._unheard and not self.name:
             # The signal was not for this process, but for a child that has just been forked.
-            self.end_within(None)
+            self.end.never()
         self._unheard = 0.0
 
     def leave(self) -> None:
         """In a child that is forked, signals do what they do by default."""
-        wakeup, self._wakeup = self._wakeup, None
+        wakeup, self._wakeup, self.end.wakeup = self._wakeup, None, None
         if wakeup is None:
             return
         atexit.unregister(self._ignore)
@@ -334,29 +284,23 @@ class Signals:
         self._close()
 
     def _close(self) -> None:
-        wakeup, self._wakeup = self._wakeup, None
+        wakeup, self._wakeup, self.end.wakeup = self._wakeup, None, None
         self._installed = False
         if wakeup is not None:
             atexit.unregister(self._ignore)
             wakeup.close()
 
     def _hurry(self) -> None:
-        self.end_within(AT_ONCE, why="the end that was cut short did not come, so what is left is cut off")
+        self.end.within(AT_ONCE, why="the end that was cut short did not come, so what is left is cut off")
 
     def _second(self) -> None:
         self.cuts += 1
         if self._listener is None or self.cuts > 1:
             # Nothing is open yet, nothing is open any more, or there is no patience left.
-            self._end(CUT, "a further signal came, so what is left is cut off")
+            self.end.now(CUT, "a further signal came, so what is left is cut off")
         self._hurry()
         if self._listener is not None:
             self._listener.cut()
-
-
-def end_later(when: float, end: Callable[[], object]) -> None:
-    """Call that at a time of the monotonic clock (s), in a thread of its own."""
-    time.sleep(max(when - time.monotonic(), 0.0))
-    end()
 
 
 def warn(message: str) -> None:
@@ -364,17 +308,6 @@ def warn(message: str) -> None:
     import logging
 
     logging.getLogger("eventbus").warning("%s", message)
-
-
-def told_of(handler: Any) -> str:
-    """A signal handler in a few words, with its place in the source where it has one."""
-    if handler in (signal.SIG_DFL, signal.SIG_IGN):
-        return signal.Handlers(handler).name
-    function = handler.__func__ if type(handler) is MethodType else handler
-    if type(function) is not FunctionType:
-        return "a handler of no Python code"
-    code = function.__code__
-    return f"{code.co_name} at {code.co_filename}:{code.co_firstlineno}"
 
 
 signals = Signals()

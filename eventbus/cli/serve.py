@@ -62,7 +62,7 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
         log.say(why)
         streams.flush(FLUSH / 2)
 
-    signals.last_words = last_words
+    signals.end.last_words = last_words
     signals.tell = logger.warning
     for each in taken:
         logger.warning("%s", each)

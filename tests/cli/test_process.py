@@ -174,3 +174,35 @@ def test_a_lifespan_that_changes_the_working_directory_moves_nothing(project: Pr
     server.reload()
     assert server.stop() == 0
     assert os.listdir(project.folder / "elsewhere") == []
+
+
+MOMENTS = """
+import os, signal, sys
+count, sent = int(sys.argv.pop(1)), False
+def look(frame, event, value):
+    # The n-th call of a function after the first line of the command.
+    global count, sent
+    module = sys.modules.get("eventbus.__main__")
+    if hasattr(module, "run") or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        count -= 1
+        if count <= 0 and not sent:
+            sent = True
+            os.kill(os.getpid(), signal.SIGINT)
+import eventbus
+sys.setprofile(look)
+from eventbus.__main__ import run
+run()
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "plugins", "chains", "init x"])
+def test_an_interrupt_at_any_moment_is_no_traceback(project: Project, command: str) -> None:
+    application(project, "")
+    project.write("moments.py", MOMENTS)
+    interrupted = 0
+    for count in (1, 100, 1_000, 4_000, 16_000, 64_000, 256_000, 1_024_000):
+        done = shell(project, f"{sys.executable} moments.py {count} {command}")
+        assert b"Traceback" not in done.stderr, (count, done.stderr)
+        assert done.returncode in (0, 130), (count, done.stderr)
+        interrupted += done.returncode == 130
+    assert interrupted > 2

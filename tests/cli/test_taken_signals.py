@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 
 import pytest
 
-from tests.conftest import Project
+from tests.conftest import Project, Server
+from tests.faults.waiting import wait_for
 from tests.sync_client import SyncClient
 
 CONFIG = """\
@@ -109,6 +111,31 @@ def test_taken_in_a_reload_where_the_place_is_named(project: Project) -> None:
     assert f"SIGHUP was taken by app:handle, its import (taken at {project.folder / 'app.py'}:2)" in said
     server.reload()
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("where", ["import", "lifespan", "message"])
+def test_a_handler_that_is_set_beside_python(project: Project, where: str) -> None:
+    take = "import faulthandler; faulthandler.register(signal.SIGTERM)"
+    application(project, take if where == "import" else "", take if where == "message" else "pass")
+    started(project, take if where == "lifespan" else "pass")
+    server = project.serve()
+    client = SyncClient(server.url, "/public")
+    client.send("now")
+    client.receive()
+    client.socket.close()
+    # The server looks twice a second; until it has, the signal is not its own.
+    wait_for(lambda: ended(server))
+    assert server.process.returncode == 0
+
+
+def ended(server: Server) -> bool:
+    """Ask it to stop; whether it has. Each time later than the moment in which two signals count as one."""
+    server.process.send_signal(signal.SIGTERM)
+    try:
+        server.process.wait(3)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def test_other_signals_are_the_applications(project: Project) -> None:

@@ -33,10 +33,10 @@ LEVELS = [
     {"context", "logs"},
     {"errors", "nesting", "channel_names"},
     {"signals", "contents"},
-    {"forks"},
+    {"forks", "last_resort"},
     {
         *("events", "audiences", "description", "documents", "paths", "addresses", "refusals"),
-        *("files", "tasks", "wakeup", "budget", "threads", "turns", "waiting", "cookies"),
+        *("files", "tasks", "wakeup", "taking_back", "budget", "threads", "turns", "waiting", "cookies"),
     },
     {"startup"},
 ]
