@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from ..description import printable
 from ..errors import StoreError
-from ..threads import in_thread
+from ..threads import handed_over, in_thread
 from .protocol import Change, Condition, Place
 from .sqlite_file import body_of, explain, open_file
 from .sqlite_index import columns, delete_document, holds, make_changes, set_document
@@ -68,9 +68,8 @@ class SqliteStore:
         async with self._lock:
             if self._state != "not started":
                 raise StoreError(f"store {self.path}: it can't be started, it is {self._state} already")
-            opening = asyncio.create_task(
-                in_thread(self._open, asyncio.get_running_loop()), name="eventbus-store-open"
-            )
+            # No task, which somebody could find and cancel.
+            opening = handed_over(functools.partial(self._open, asyncio.get_running_loop()))
             try:
                 await asyncio.shield(opening)
             except asyncio.CancelledError:

@@ -332,3 +332,15 @@ def test_at_least_one_reader(tmp_path: Path) -> None:
 
 async def test_start_with_a_name_that_is_too_long(tmp_path: Path) -> None:
     await check_start_fails(tmp_path / ("n" * 300) / "store.db", "File name too long; check the path")
+
+
+async def test_a_start_has_no_task_that_somebody_could_cancel(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "store.db")
+    starting = asyncio.create_task(store.start())
+    while not starting.done():
+        for task in asyncio.all_tasks() - {starting}:
+            if task is not asyncio.current_task():
+                task.cancel()
+        await asyncio.sleep(0)
+    await starting
+    await store.stop()
