@@ -93,7 +93,7 @@ def build_parser() -> tuple[argparse.ArgumentParser, argparse._SubParsersAction[
 
     serve = commands.add_parser("serve", help="run the server", description="Run the server.")
     add_config(serve)
-    serve.add_argument("--host", help="address to listen on, instead of the configuration's")
+    serve.add_argument("--host", type=host, help="address to listen on, instead of the configuration's")
     serve.add_argument("--port", type=port, help="port to listen on; 0 takes a free one")
     serve.add_argument("--reload", action="store_true", help="reload when the configuration changes")
     serve.add_argument("--log-format", choices=("text", "json"), help="lines to read, or JSON lines")
@@ -161,6 +161,13 @@ def add_config(parser: argparse.ArgumentParser) -> None:
 def add_json(parser: argparse.ArgumentParser) -> None:
     """The option --json."""
     parser.add_argument("--json", action="store_true", help="print JSON, for scripts")
+
+
+def host(text: str) -> str:
+    """An address to listen on, for argparse."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: is a variable not set?")
+    return text
 
 
 def port(text: str) -> int:

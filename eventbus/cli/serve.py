@@ -15,6 +15,7 @@ from ..host import leave_what_hangs
 from ..logs import Streams
 from ..server.configured import configured, read, warn
 from ..server.ending import FAREWELL
+from ..server.preflight import files, preflight
 from ..server.reloader import Reloader
 from ..server.run import run
 from ..signals import Stopped, signals
@@ -49,6 +50,10 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
     began = time.time()
     with signals.interrupting():
         config, made, findings = read(path)
+        if not findings:
+            # In the words of `check`; where the command line says where to listen, that is not the file's.
+            overridden = arguments.host is not None or arguments.port is not None
+            findings = files(config) if overridden else preflight(config)[0]
     streams.mend()
     if findings:
         raise ConfigError(findings)
@@ -73,7 +78,7 @@ def run_server(arguments: argparse.Namespace, streams: Streams) -> int:
     with signals.interrupting():
         bus = configured(config, made)
     warn(made)
-    host = arguments.host or config.server.host
+    host = config.server.host if arguments.host is None else arguments.host
     port = config.server.port if arguments.port is None else arguments.port
     reloader = Reloader(bus, path, config, made, began, lambda config: log.use(*wanted(config)))
     run(bus, host, port, reloader, watch=arguments.reload)

@@ -18,8 +18,11 @@ def find_config(argument: str | None, environ: Mapping[str, str], cwd: Path) -> 
     """The configuration file: the argument, else $EVENTBUS_CONFIG, else the first candidate below `cwd`.
 
     What was named explicitly comes back as it was given, whether there is such a file or not: `read_document`
-    has the better finding for that. Raises ConfigError if nothing was named and no candidate is a file.
+    has the better finding for that. Raises ConfigError if nothing was named and no candidate is a file, and
+    if the argument is empty; an empty variable counts as none.
     """
+    if argument == "":
+        raise ConfigError([Finding("the name of the configuration is empty", hint="is a variable not set?")])
     if named := argument or environ.get(VARIABLE):
         return Path(named)
     for candidate in CANDIDATES:
@@ -41,4 +44,6 @@ def find_config_or_default(argument: str | None, environ: Mapping[str, str], cwd
     try:
         return find_config(argument, environ, cwd)
     except ConfigError:
+        if argument is not None:
+            raise
         return BUILT_IN

@@ -23,7 +23,7 @@ from ..config.wording import quoted
 from ..contents import PATIENCE, within
 from ..errors import Finding
 from ..plan.backends import BUILT_IN, DEFAULT_STORE_PATH
-from ..store.sqlite_probe import problem
+from ..store.sqlite_probe import COMPANIONS, problem
 from .addresses import bare
 from .admin import MAX_PATH
 from .tls import paths
@@ -35,7 +35,12 @@ PRIVILEGED = 1024
 def preflight(config: Config) -> tuple[list[Finding], list[Finding]]:
     """What would keep a server with this configuration from starting here, and what will soon be wrong."""
     found, unsure = listening(config)
-    return [*store(config), *admin_socket(config), *found], [*unsure, *certificate(config)]
+    return [*files(config), *found], [*unsure, *certificate(config)]
+
+
+def files(config: Config) -> list[Finding]:
+    """The part of it that is about files that the server makes."""
+    return [*store(config), *admin_socket(config)]
 
 
 def store(config: Config) -> Iterator[Finding]:
@@ -66,12 +71,22 @@ def admin_socket(config: Config) -> Iterator[Finding]:
             why = f"{path} is there already and is no socket"
         elif not os.access(path.parent, os.W_OK | os.X_OK):
             why = f"no file can be made in {path.parent}"
+        elif os.path.realpath(path) in files_of_store(config):
+            why = f"{path} is the file of the store; name another one"
         elif hasattr(socket, "AF_UNIX"):
             attempt(path.with_name(f".check{os.getpid()}"))
     except (OSError, ValueError) as error:
         why = f"{quoted(name)} can't be the path of a file: {getattr(error, 'strerror', None) or error}"
     if why:
         yield config.document.finding(("server", "admin_socket"), why)
+
+
+def files_of_store(config: Config) -> set[str]:
+    """The files that the embedded store is or makes; none with another store."""
+    path = config.store.options.get("path", DEFAULT_STORE_PATH)
+    if config.store.type != BUILT_IN["store"] or not isinstance(path, str):
+        return set()
+    return {os.path.realpath(path) + ending for ending in ("", *COMPANIONS)}
 
 
 def attempt(path: Path) -> None:
@@ -136,12 +151,12 @@ def bind_error(family: int, address: Any) -> OSError | None:
 
 def certificate(config: Config) -> Iterator[Finding]:
     """A warning where clients will not take the certificate, because it is over or has not begun."""
-    if not (files := paths(config)):
+    if not (named := paths(config)):
         return
     try:
         # The one function of Python's that reads a certificate without a connection.
-        decode = partial(ssl._ssl._test_decode_cert, str(files[0]))  # type: ignore[attr-defined]
-        decoded: dict[str, Any] = within(PATIENCE, decode) if files[0].is_file() else {}
+        decode = partial(ssl._ssl._test_decode_cert, str(named[0]))  # type: ignore[attr-defined]
+        decoded: dict[str, Any] = within(PATIENCE, decode) if named[0].is_file() else {}
         begin = ssl.cert_time_to_seconds(decoded["notBefore"])
         end = ssl.cert_time_to_seconds(decoded["notAfter"])
     except (AttributeError, KeyError, OSError, ValueError):

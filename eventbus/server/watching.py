@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import logging
 import os
 import stat
 from collections.abc import Awaitable, Callable, Iterable, Iterator
@@ -15,11 +17,16 @@ from ..host import source_files
 from ..threads import in_thread
 from .reloader import Reloader
 
+logger = logging.getLogger("eventbus")
+
 INTERVAL = 0.5
 """Seconds between two looks at the files."""
 
 LONGEST = 1024
 """Characters of an option that may be the path of a file."""
+
+ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}
+"""Why there is no file: most options are no paths."""
 
 Stamp = tuple[int, int, int, int]
 """What differs when a file was written, or another one or another link has taken its place."""
@@ -27,31 +34,50 @@ Stamp = tuple[int, int, int, int]
 
 async def watch_files(reloader: Reloader, request: Callable[[str], Awaitable[None]]) -> None:
     """Ask for a reload when something that it reads has changed."""
-    seen = await in_thread(stamps, reloader)
+    look = Look()
+    seen = await in_thread(look.stamps, reloader)
     # Something may have been saved after it was read and before the first look.
     if await in_thread(reloader.is_outdated) or await in_thread(newer, seen, reloader.began):
         await request("a file changed")
     while True:
         await asyncio.sleep(INTERVAL)
-        now = await in_thread(stamps, reloader)
+        now = await in_thread(look.stamps, reloader)
         changed = {path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path)}
         seen = now
         if changed and not changed <= await in_thread(written_here):
             await request("a file changed")
 
 
-def stamps(reloader: Reloader) -> dict[str, Stamp]:
-    """The files that a reload reads, as they are now."""
-    paths = {str(path) for path in reloader.files} | source_files() | set(named_files(reloader.config))
-    found = {}
-    for path in paths:
-        try:
-            status = os.stat(path)
-        except (OSError, ValueError):
-            continue
-        if stat.S_ISREG(status.st_mode):
-            found[path] = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
-    return found
+class Look:
+    """Looks at files. What it can't look at is left out, and said once."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def stamps(self, reloader: Reloader) -> dict[str, Stamp]:
+        """The files that a reload reads, as they are now."""
+        folder = working_directory()
+        if not folder:
+            self._say("the working directory is gone: files whose paths begin there are no longer watched")
+        own = {str(path) for path in reloader.files} | source_files()
+        found = {}
+        for path in own | set(named_files(reloader.config, folder)):
+            try:
+                status = os.stat(path)
+            except ValueError:
+                continue
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    self._say(f"{path} can't be looked at ({error.strerror}): no change of it is noticed")
+                continue
+            if stat.S_ISREG(status.st_mode):
+                found[path] = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_dev)
+        return found
+
+    def _say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            logger.warning("%s", text)
 
 
 def newer(files: Iterable[str], since: float) -> bool:
@@ -64,15 +90,27 @@ def newer(files: Iterable[str], since: float) -> bool:
     return False
 
 
-def named_files(config: Config) -> Iterator[str]:
-    """What may be the path of a file in the options of plugins and links, and the files of secrets."""
+def working_directory() -> str:
+    """The working directory; empty where it is gone."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def named_files(config: Config, folder: str) -> Iterator[str]:
+    """What may be the path of a file in the options of plugins and links, and the files of secrets.
+
+    `folder` is the working directory, empty if there is none.
+    """
     data = config.document.data
     for text in texts(data, file=True):
         yield str(config.folder / text)
     # A plugin starts at the working directory or at the configuration.
     for text in texts([data.get("plugins"), data.get("sockets")]):
         if text and len(text) <= LONGEST and text.isprintable():
-            yield os.path.abspath(text)
+            if folder or os.path.isabs(text):
+                yield os.path.normpath(os.path.join(folder, text))
             yield str(config.folder / text)
 
 

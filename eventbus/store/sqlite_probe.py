@@ -1,15 +1,21 @@
-"""Whether a file can become the store, found out without touching it."""
+"""Whether a file can become the store, found out without touching it: nothing is left behind."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
+import stat
+import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
 from .sqlite_file import APPLICATION_ID, SCHEMA_VERSION
 
 MAGIC = b"SQLite format 3\0"
+
+COMPANIONS = ("-wal", "-shm", "-journal")
+"""What the names of the files end in that SQLite makes beside its own (https://www.sqlite.org/tempfiles.html)."""
 
 
 def problem(path: Path) -> str:
@@ -24,23 +30,64 @@ def problem(path: Path) -> str:
     try:
         if path.is_dir():
             return "it is a directory; name a file in it"
+        if path.is_symlink():
+            path = target(path)
         if not path.parent.is_dir():
             return f"there is no directory {path.parent}; make it or change the path"
+        if beside := companion_problem(path):
+            return beside
         if not path.exists():
-            if os.access(path.parent, os.W_OK | os.X_OK):
-                return ""
-            return f"no file can be made in {path.parent}; check the permissions of the directory"
+            return folder_problem(path.parent)
         if not path.is_file():
             return "it is no regular file; name another path"
         if not (os.access(path, os.R_OK | os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)):
             return "it can't be written to; check the permissions of the file and its directory"
         with path.open("rb") as file:
             head = file.read(100)
-        return _head_problem(path, head) if head else ""
+        return (_head_problem(path, head) if head else "") or folder_problem(path.parent)
     except OSError as error:
         return f"{error.strerror}; check the path and its permissions"
     except ValueError:  # a NUL in the path
         return "this can't be the path of a file"
+
+
+def target(path: Path) -> Path:
+    """The file that links lead to, whether it is there or not. Raises OSError where they lead in a circle."""
+    try:
+        return path.resolve(strict=True)
+    except FileNotFoundError:
+        return path.resolve()
+    except RuntimeError:  # what older Pythons raise for a circle
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+
+
+def companion_problem(path: Path) -> str:
+    """What is in the way of the files that SQLite makes beside its own. Raises OSError."""
+    for ending in COMPANIONS:
+        other = path.with_name(path.name + ending)
+        try:
+            mode = os.stat(other).st_mode
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(mode):
+            return f"{other} is no regular file, and SQLite needs one of that name; move it away"
+        if not os.access(other, os.R_OK | os.W_OK):
+            return f"{other} can't be written to, and SQLite needs that; check its permissions"
+    return ""
+
+
+def folder_problem(folder: Path) -> str:
+    """Why no file can be made in a folder; empty if one can. It is tried, because rights are not all."""
+    try:
+        # A name of our own, as nobody else's may be touched.
+        descriptor, name = tempfile.mkstemp(prefix=".check-", dir=folder)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
+            return ""  # that is so at the moment
+        return f"no file can be made in {folder} ({error.strerror}); check the permissions of the directory"
+    os.close(descriptor)
+    os.unlink(name)
+    return ""
 
 
 def _head_problem(path: Path, head: bytes) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Project
+
 from .conftest import SOCKET, Check
 
 
@@ -24,6 +26,9 @@ from .conftest import SOCKET, Check
         ("C:\\new\\table", "there is a control character in the path"),
         ("x" * 300, "File name too long"),
         ("/dev/null", "it is no regular file"),
+        ("/proc/eventbus.sqlite3", "no file can be made in /proc (No such file or directory)"),
+        ("/proc/nowhere/x", "there is no directory /proc/nowhere"),
+        ("x" * 250, "File name too long"),
     ],
 )
 def test_a_store_that_cannot_be_opened(check: Check, path: str, why: str) -> None:
@@ -31,6 +36,65 @@ def test_a_store_that_cannot_be_opened(check: Check, path: str, why: str) -> Non
     assert len(said.findings) == 1
     assert said.findings[0].startswith("6:1: store.path: the store ")
     assert why in said.findings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "why"),
+    [
+        ("eventbus.sqlite3", "eventbus.sqlite3", "Too many levels of symbolic links"),
+        ("eventbus.sqlite3", "nowhere/x", "there is no directory"),
+        ("eventbus.sqlite3", "/proc/x", "no file can be made in /proc"),
+        ("eventbus.sqlite3", "not-yet", ""),
+        ("eventbus.sqlite3-wal", "", "is no regular file, and SQLite needs one of that name"),
+        ("eventbus.sqlite3-shm", "", "is no regular file, and SQLite needs one of that name"),
+        ("eventbus.sqlite3-journal", "", "is no regular file, and SQLite needs one of that name"),
+    ],
+)
+def test_what_is_in_the_place_of_the_store(project: Project, name: str, target: str, why: str) -> None:
+    path = project.folder / name
+    if target:
+        path.symlink_to(target)
+    else:
+        path.mkdir()
+    project.config(SOCKET)
+    checked = project.run("check")
+    assert checked.returncode == (2 if why else 0)
+    assert why in checked.stderr
+    if why:
+        served = project.run("serve")
+        assert served.returncode == 2
+        assert served.stderr == checked.stderr.replace("1 finding\n", "")
+    else:
+        assert project.serve().stop() == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '[server]\nadmin_socket = "eventbus.sqlite3"',
+        '[server]\nadmin_socket = "./eventbus.sqlite3-wal"',
+        '[server]\nadmin_socket = "a\\u0000b"',
+        '[server]\nadmin_socket = "nowhere/a.sock"',
+        '[server]\nhost = "192.0.2.1"',
+        '[store]\npath = ":memory:"',
+        '[store]\npath = "file:x?mode=ro"',
+        '[store]\npath = "nowhere/x"',
+    ],
+)
+def test_serve_says_what_check_says(project: Project, line: str) -> None:
+    project.config(SOCKET + line)
+    checked, served = project.run("check"), project.run("serve")
+    assert checked.returncode == served.returncode == 2
+    assert served.stderr == checked.stderr.replace("1 finding\n", "")
+    assert [path.name for path in project.folder.iterdir() if path.is_file()] == ["eventbus.toml"]
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "plugins"])
+def test_an_empty_word_is_not_a_missing_one(project: Project, command: str) -> None:
+    done = project.run(command, "")
+    assert done.returncode == 2
+    assert "the name of the configuration is empty (is a variable not set?)" in done.stderr
+    assert project.run("serve", "--host", "").returncode == 2
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from eventbus.server.watching import written_here
 from tests.conftest import Project, Server
-from tests.reload.test_reload import CONFIG, ask, connected
+from tests.reload.test_reload import ANSWER, CONFIG, ask, connected, prepare
 
 APP = """\
 from shop.orders import name
@@ -137,3 +139,39 @@ def eventbus_message(options):
     async with connected(server) as ws:
         assert await ask(ws) == "two"
     assert server.stop() == 0
+
+
+def test_what_can_no_longer_be_looked_at_is_left_out_with_one_line(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The folder that the server was started in is removed, and an option is a link to itself."""
+    prepare(project, 'subprotocols = ["chat", "loop"]\n')
+    (project.folder / "loop").symlink_to("loop")
+    elsewhere = tmp_path_factory.mktemp("release")
+    store = f'[store]\npath = "{project.folder}/eventbus.sqlite3"\n'
+    path = project.config((project.folder / "eventbus.toml").read_text() + store)
+    log = (project.folder / "log").open("wb")
+    with log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eventbus", "serve", str(path), "--port", "0", "--reload"],
+            cwd=elsewhere,
+            env=project.environ(),
+            stdout=log,
+            stderr=log,
+        )
+    server = Server(process, project.folder / "log")
+    try:
+        assert server.url
+        elsewhere.rmdir()
+        server.wait_for("the working directory is gone: files")
+        project.write("app.py", ANSWER.replace("NAME", "second"))
+        server.wait_for(r"reloaded \(a file changed\)")
+        project.write("app.py", ANSWER.replace("NAME", "third"))
+        server.wait_for(r"(?s)reloaded \(a file.*reloaded \(a file changed\)")
+        assert server.stop() == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert server.text().count("the working directory is gone") == 1
+    assert server.text().count("loop can't be looked at") == 1
+    assert "Traceback" not in server.text()
