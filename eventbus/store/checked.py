@@ -83,8 +83,18 @@ class CheckedStore:
     def _nonsense(self, method: str, value: object, wanted: str) -> Doubtful:
         return Doubtful(f"{self.name}: its {method} must return {wanted}, not {type_name(value)}")
 
-    async def _ask(self, method: str, seconds: float | None, *arguments: object) -> Any:
+    async def _ask(self, method: str, seconds: float | None, *arguments: Any) -> Any:
         """What the call returns. Raises StoreError for whatever it raises, and when its time is over."""
         if self.home is not None:
             self.home.check()
-        return await self._calls.ask(method, seconds, *arguments)
+        return await self._calls.ask(method, seconds, *arguments, group=collection_of(arguments))
+
+
+def collection_of(arguments: tuple[Any, ...]) -> str:
+    """The collection that a call is for; that of its first change, where it makes several."""
+    if not arguments:
+        return ""
+    first = arguments[0]
+    if type(first) is Place:
+        return first.collection
+    return first[0].place.collection if first else ""

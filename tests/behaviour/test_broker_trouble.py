@@ -136,6 +136,8 @@ async def test_a_publish_that_swallows_its_cancellation_holds_up_no_publisher(
     monkeypatch.setattr(checked, "DEADLINE", 0.05)
     monkeypatch.setattr(calls, "CLEANUP", 0.05)
     monkeypatch.setattr(calls, "MOST_LATE", 2)
+    # It answers in between.
+    monkeypatch.setattr(calls, "MOST_LATE_ANSWERING", 2)
     broker = Deaf()
     node = checked.CheckedBroker(broker)
     arrived: list[Publication] = []
