@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import msgspec
 
 from .cookies import cookies
+from .decoding import decode_json
 from .documents import CollectionRef
 from .errors import check_refusal
 from .events import ConnectionState, EventType
@@ -379,6 +380,3 @@ class Context(msgspec.Struct, eq=False):
         if self._extras is None:
             self._extras = {}
         return self._extras
-
-
-decode_json = msgspec.json.Decoder().decode

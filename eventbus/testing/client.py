@@ -12,7 +12,8 @@ from typing import Any
 from multidict import CIMultiDict
 
 from ..connection import ClientConnection
-from ..context import Context, Data, decode_json
+from ..context import Context, Data
+from ..decoding import decode
 from ..errors import ConnectionGone, Reject
 from ..events import CloseCode, ConnectionState, EventType
 from ..lifecycle import Overdue
@@ -87,7 +88,7 @@ class HarnessClient:
 
     def take_json(self) -> list[Any]:
         """The same, each parsed as JSON."""
-        return [decode_json(message) for message in self.take()]
+        return [decode(message) for message in self.take()]
 
     async def send(self, data: Data) -> Context:
         """Send one message, and return the context that the chain gave back for it.

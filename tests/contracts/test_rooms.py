@@ -37,6 +37,7 @@ LEVELS = [
     {
         *("events", "audiences", "description", "documents", "paths", "addresses", "refusals"),
         *("files", "tasks", "wakeup", "taking_back", "budget", "threads", "turns", "waiting", "cookies"),
+        "decoding",
     },
     {"startup"},
 ]
