@@ -81,10 +81,12 @@ class Document:
             text = resolve(reference, os.environ, self.folder, self.files)
         except LookupError:
             return message, hint
-        for shown in {quoted(text), repr(text), text} if len(text) > 2 else {quoted(text), repr(text)}:
-            message = message.replace(shown, "its value")
-            if shown in hint:
-                hint = ""
+        # The longest first, and in one go: the words for it may have the same letters.
+        shown = [quoted(text), repr(text), *([text] if len(text) > 2 else [])]
+        pattern = "|".join(map(re.escape, shown))
+        message = re.sub(pattern, "its value", message)
+        if re.search(pattern, hint):
+            hint = ""
         source = f"it comes from {kind} {name}"
         if source in hint:
             return message, hint

@@ -51,3 +51,12 @@ def test_a_plugin_that_is_blocked_in_vain_is_a_warning(check: Check) -> None:
     assert said.findings == []
     (warning,) = said.warnings
     assert warning.endswith("server.blocked[0]: no plugin 'ehco' is installed (did you mean \"echo\"?)")
+
+
+@pytest.mark.parametrize("secret", ["val", "value", "its", "it.", "a[b"])
+def test_a_secret_that_words_are_made_of_hides_itself_alone(
+    check: Check, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    monkeypatch.setenv("ODD", secret)
+    (finding,) = check(f'{SOCKET}[store]\ntype = {{ env = "ODD" }}\n').findings
+    assert "store.type: no plugin its value is installed" in finding
