@@ -50,6 +50,9 @@ class Streams:
         # Kept here, too: whoever puts others in their place may wrap what these are made of.
         self._made = stream(self.out, sys.stdout), stream(self.error, sys.stderr)
         sys.stdout, sys.stderr = self._made
+        self._first = sys.__stdout__, sys.__stderr__
+        # A plugin that writes to those would wait for whoever reads them.
+        sys.__stdout__, sys.__stderr__ = self._made  # type: ignore[assignment,misc]
 
     def mend(self) -> None:
         """Open stdout and stderr again, where imported code has closed them or deleted their names."""
@@ -77,6 +80,7 @@ class Streams:
         try:
             self.flush(seconds)
         finally:
+            sys.__stdout__, sys.__stderr__ = self._first  # type: ignore[misc]
             sys.stdout, sys.stderr = (usable(each, number) for number, each in enumerate(self._before, 1))
             for output in {self.out, self.error}:
                 output.close(seconds)

@@ -35,6 +35,7 @@ from pathlib import Path
 async def handle(ctx, call_next):
     print("said on stdout", ctx.request.text, "x" * 200)
     print("said on stderr", ctx.request.text, "x" * 200, file=sys.stderr)
+    print("said on the first stderr", ctx.request.text, "x" * 200, file=sys.__stderr__)
     ctx.connection.send(ctx.request.text)
     return await call_next(ctx)
 
@@ -198,5 +199,5 @@ def test_the_order_of_prints_and_records_is_kept(project: Project) -> None:
     server.ends()
     lines = (project.folder / "both").read_text().split("\n")
     said = [line.split()[2] for line in lines if line.startswith("said on")]
-    assert said == ["stdout", "stderr"] * 50
+    assert said == ["stdout", "stderr", "the"] * 50
     assert "stopped" in lines[-2]
