@@ -67,6 +67,8 @@ class Batches:
         self._after = after
         self._items: dict[ClientConnection, Item] = {}
         self._most = MOST
+        self._sound = True
+        """Whether the last write has not failed."""
         self._task: asyncio.Future[None] | None = None
         self._stopped = False
 
@@ -87,6 +89,20 @@ class Batches:
     def drop(self, connection: ClientConnection) -> None:
         """What waits of that connection is not written any more."""
         self._items.pop(connection, None)
+
+    def waits(self, item: Item) -> bool:
+        """Whether it still has to be written."""
+        return self._items.get(item.connection) is item
+
+    def lend(self, others: int) -> list[Item]:
+        """Some that may go in one write with so many others; none after a write of them has failed."""
+        return self._next(max(self._most - others, 0)) if self._sound else []
+
+    def settle(self, items: Sequence[Item], *, written: bool) -> None:
+        """What was lent is written; or not, and then none is lent until some have been written here again."""
+        self._sound = written
+        for item in items if written else ():
+            self._done(item)
 
     def clear(self) -> list[Item]:
         """Nothing waits any more; what did."""
@@ -131,7 +147,7 @@ class Batches:
                 raise
             finally:
                 self._after()
-            if failed is not None and any(self._items.get(item.connection) is item for item in items):
+            if failed is not None and any(map(self.waits, items)):
                 logger.warning("journal: %d ends are not written: %s", len(self), failed)
                 await asyncio.sleep(RETRY)
 
@@ -142,13 +158,14 @@ class Batches:
         searching = False
         failed: StoreError | None = None
         while waiting:
-            some = [item for item in waiting.pop() if self._items.get(item.connection) is item]
+            some = [item for item in waiting.pop() if self.waits(item)]
             if not some:
                 continue
             start = clock()
             try:
                 await self._write(some)
             except StoreError as error:
+                self._sound = False
                 failed = error
                 half = len(some) // 2
                 self._most = max(half, 1)
@@ -166,6 +183,7 @@ class Batches:
                     self._most = min(self._most + 1, MOST)
                 for item in some:
                     self._done(item)
+        self._sound = failed is None
         return failed
 
     async def _store_works(self) -> bool:
@@ -176,14 +194,14 @@ class Batches:
         return True
 
     def _done(self, item: Item) -> None:
-        if self._items.get(item.connection) is item:
+        if self.waits(item):
             del self._items[item.connection]
         if item.done is not None and not item.done.done():
             item.done.set_result(None)
 
     def _fail(self, item: Item, error: StoreError) -> None:
         """Who waits for an entry is told; an end goes to the back, so that it holds up no other."""
-        if self._items.get(item.connection) is item:
+        if self.waits(item):
             del self._items[item.connection]
             if item.entry is None:
                 self._items[item.connection] = item

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from .batches import Batches, Item, refuse
+from .batches import BRISK, Batches, Item, refuse
 from .description import message_of
 from .entries import entry_of
 from .errors import StoreError
@@ -48,8 +48,9 @@ def removed(node_id: str) -> list[Change]:
 class Journal:
     """Writes in batches: while one is being written, the next one collects.
 
-    Entries, for which handshakes wait, go apart from what is struck out, one write at a time. An entry is in
-    the store, or refused, before its end is struck out; who is entered again is struck out no more.
+    Entries, for which handshakes wait, go before what is struck out, which goes with them only as long
+    as that goes well; one write at a time. An entry is in the store, or refused, before its end is written;
+    who is entered again is struck out no more.
 
     Nothing is written once another node has claimed the document of this one: then `fenced` is called, and
     the journal begins again as another node. What was written until then is owed by whoever claimed it.
@@ -63,11 +64,11 @@ class Journal:
         self._writing = asyncio.Lock()
         self._moving = asyncio.Lock()
         self._entries = Batches(
-            "the journal", supervisor, self._make, self.beat, after=lambda: self._strikes.go_on()
+            "the journal", supervisor, self._enter, self.beat, after=lambda: self._strikes.go_on()
         )
         # An end is written behind the entry that it strikes out.
         self._strikes = Batches(
-            "the ends in the journal", supervisor, self._make, self.beat, self._entries.__contains__
+            "the ends in the journal", supervisor, self._strike, self.beat, self._entries.__contains__
         )
         self.former: set[str] = set()
         """The ids that this process had before it was taken for dead."""
@@ -142,15 +143,38 @@ class Journal:
         connection.journaled = False
         self._strikes.add(Item(connection))
 
+    async def _enter(self, items: Sequence[Item]) -> None:
+        """Write some entries, with ends that wait if that goes well. Raises StoreError."""
+        async with self._writing:
+            ends = self._strikes.lend(len(items))
+            began = asyncio.get_running_loop().time()
+            try:
+                await self._make([*items, *ends])
+            except StoreError:
+                if ends:
+                    self._strikes.settle(ends, written=False)
+                if not ends or asyncio.get_running_loop().time() - began >= BRISK:
+                    raise
+                # Nobody's handshake is refused for what others have left behind.
+                await self._make(items)
+            else:
+                if ends:
+                    self._strikes.settle(ends, written=True)
+
+    async def _strike(self, items: Sequence[Item]) -> None:
+        """Write some ends, unless that has been done together with entries. Raises StoreError."""
+        async with self._writing:
+            if left := [item for item in items if self._strikes.waits(item)]:
+                await self._make(left)
+
     async def _make(self, items: Sequence[Item]) -> None:
         """Write some; nothing of them has to be written any more when this returns. Raises StoreError."""
-        async with self._writing:
-            node = self.node
-            if await self.write([Change(self._place, item.connection.id, item.entry) for item in items]):
-                return
-            await self.lost(node)
-            for item in items:
-                taken(item)
+        node = self.node
+        if await self.write([Change(self._place, item.connection.id, item.entry) for item in items]):
+            return
+        await self.lost(node)
+        for item in items:
+            taken(item)
 
     async def stop(self, seconds: float) -> None:
         """Write what waits, for so long at most, and take the node out if it leaves no connection behind."""

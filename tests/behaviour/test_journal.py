@@ -27,8 +27,6 @@ class Limited(Memory):
         self.gate.set()
         self.refuses: Callable[[Sequence[Change]], str] = lambda _: ""
         self.sizes: list[int] = []
-        self.kinds: list[set[bool]] = []
-        """Of each write whether it had entries, ends, or both."""
 
     async def write(self, changes: Sequence[Change], given: Change | None = None) -> bool:
         ours = [change for change in changes if change.place.child]
@@ -38,7 +36,6 @@ class Limited(Memory):
             raise StoreError(reason)
         if ours:
             self.sizes.append(len(ours))
-            self.kinds.append({change.document is None for change in ours})
         return await super().write(changes, given)
 
 
@@ -102,7 +99,6 @@ async def test_a_write_has_only_so_many_entries_or_ends(
     store.gate.set()
     await until(lambda: not store.entries())
     assert max(store.sizes) <= MOST
-    assert all(len(kinds) == 1 for kinds in store.kinds)
 
 
 async def test_ends_that_could_not_be_written_hold_up_no_handshake(
@@ -203,3 +199,31 @@ async def test_who_is_entered_again_is_struck_out_no_more(
     await entering
     await until(lambda: not store.entries())
     connection.journaled = False
+
+
+async def test_ends_go_in_the_writes_of_entries_and_refuse_none_of_them(
+    bus: EventBus, store: Limited, serve: Serve, until: Until
+) -> None:
+    session = await serve(bus)
+    (client,) = await connect(session, 1)
+    assert isinstance(client, aiohttp.ClientWebSocketResponse)
+    (connection,) = bus.connections()
+    journal = journal_of(bus)
+    other = bus.sockets["public"].open(connection.handshake, lambda: False)
+    bus.connecting.discard(other)
+    # They are asked for in one turn of the loop, so the entry is written first, and the end with it.
+    entering = asyncio.create_task(journal.enter(other))
+    await asyncio.sleep(0)
+    journal.strike(connection)
+    before = len(store.sizes)
+    await entering
+    assert store.sizes[before:] == [2]
+    assert store.entries() == [other.id]
+    # An end that the store does not take leaves the entry to be written alone.
+    store.refuses = lambda changes: "as asked" if any(change.document is None for change in changes) else ""
+    journal.strike(other)
+    await journal.enter(connection)
+    assert connection.id in store.entries()
+    store.refuses = lambda _: ""
+    await until(lambda: store.entries() == [connection.id])
+    bus.sockets["public"].forget(other)
