@@ -361,6 +361,10 @@ def log_failure(connection: ClientConnection, event: EventType, error: BaseExcep
         "plugin": plugin,
     }
     where = f"{event} chain of socket {socket.name} failed in {plugin or 'the chain'}"
+    if not plugin and type(error) is Cancelled and event is DISCONNECT:
+        # Whoever cancelled it did not wait for it, so it is noticed when the chain has ended.
+        links = ", ".join(link.name for link in socket.chains.disconnect.links)
+        where = f"{where} ({links}) of connection {connection.id}"
     if type(error) is PluginFailed or type(error) in (Overdue, Cancelled) or store_failed(error):
         logger.error("%s: %s", where, message_of(error), extra=extra)
     else:

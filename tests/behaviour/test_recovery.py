@@ -146,7 +146,7 @@ async def test_a_chain_that_goes_on_in_spite_of_its_cancelling_holds_up_none_and
 
 
 async def test_one_that_cancels_its_own_task_ends_alone(
-    bus: EventBus, public: BusSocket, memory: Memory, until: Until
+    bus: EventBus, public: BusSocket, memory: Memory, until: Until, caplog: pytest.LogCaptureFixture
 ) -> None:
     dead = await die(memory, *["public"] * 70)
 
@@ -164,6 +164,7 @@ async def test_one_that_cancels_its_own_task_ends_alone(
     assert len(ends) == 70
     assert not bus.supervisor.crashes["recovery"]
     assert sum(bus.failures.values()) == 1
+    assert "(tests.behaviour.test_recovery:counting.<locals>.leave) of connection c003" in caplog.text
 
 
 async def test_connections_of_a_socket_that_is_not_here_are_left_to_a_process_that_has_it(
