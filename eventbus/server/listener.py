@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..gate import FILES, HTTP, Full
 from ..tasks import begin, first_step
+from ..turns import Turns
 from .proxy import address, trusts
+from .tls_turns import accept_tls
 
 if TYPE_CHECKING:
     from .application import EventBus
@@ -59,6 +61,8 @@ class Listener:
         self._loop = asyncio.get_running_loop()
         self._many = 1.0
         """Connections to try for at once: finding none costs more than to be called again for the next."""
+        # Its own: who has a message to go on with does not wait behind all who begin with TLS.
+        self._turns = Turns()
         self._arriving: set[asyncio.Task[None]] = set()
         self._pauses: dict[socket.socket, asyncio.TimerHandle] = {}
         # Given up for a moment when there is no room, so that a client can be told.
@@ -128,16 +132,15 @@ class Listener:
 
     async def _serve(self, handler: RequestHandler, connection: socket.socket, remote: str | None) -> None:
         """Give the connection to its handler, once it speaks TLS where it has to."""
-        tls: dict[str, Any] = {}
-        if self._tls is not None:
-            tls = {
-                "ssl": self._tls,
-                "ssl_handshake_timeout": self._bus.handshake_timeout,
-                "ssl_shutdown_timeout": TLS_END,
-            }
         await first_step()
         try:
-            await self._loop.connect_accepted_socket(lambda: handler, connection, **tls)
+            if self._tls is None:
+                await self._loop.connect_accepted_socket(lambda: handler, connection)
+            else:
+                seconds = self._bus.handshake_timeout
+                await accept_tls(
+                    connection, handler, self._tls, self._turns, handshake=seconds, shutdown=TLS_END
+                )
         except asyncio.CancelledError:
             connection.close()
             handler.depart()
