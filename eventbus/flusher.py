@@ -21,6 +21,11 @@ SLICE = 256
 SECONDS = 0.001
 """How long they are written at most, but for the first: large or compressed frames take longer."""
 
+UNTIMED = 15
+"""Short writes after which the clock is read: to read it for each of a large audience is felt. One less
+than a power of two.
+"""
+
 AHEAD = 16_384
 """Deliveries that may be made in one turn of the event loop: together they take a few milliseconds."""
 
@@ -46,10 +51,12 @@ class Flusher:
         """Bytes that may wait for slow clients in all."""
         self.held = 0
         """Bytes that wait for slow clients, in outboxes and in their transports."""
-        self._touched: deque[Outbox] = deque()
-        self._audience: deque[Outbox] = deque()
+        self.touched: deque[Outbox] = deque()
+        """What has something to write."""
+        self.audience: deque[Outbox] = deque()
         """Those that got something published first: who gets an answer does not wait behind all of them."""
-        self._scheduled = False
+        self.scheduled = False
+        """Whether the next turn of the event loop writes."""
         self.delivered = 0
         """Deliveries of what was published that were made since no audience was left to write to."""
         self._before = 0
@@ -64,11 +71,11 @@ class Flusher:
 
     def touch(self, outbox: Outbox, published: bool = False) -> None:
         """It has something to write. Once is enough, until it is flushed."""
-        if not self._scheduled:
+        if not self.scheduled:
             # First what may raise: said to be scheduled, and not being so, it would never write again.
             (self.home.loop or asyncio.get_running_loop()).call_soon(self._flush)
-            self._scheduled = True
-        (self._audience if published else self._touched).append(outbox)
+            self.scheduled = True
+        (self.audience if published else self.touched).append(outbox)
 
     @property
     def behind(self) -> bool:
@@ -77,14 +84,14 @@ class Flusher:
 
     @property
     def _full(self) -> bool:
-        return self._scheduled and (self.delivered >= ROUND or self.delivered - self._before >= AHEAD)
+        return self.scheduled and (self.delivered >= ROUND or self.delivered - self._before >= AHEAD)
 
     async def caught_up(self) -> None:
         """Wait until it is the caller's turn to publish once. Who comes later, or again, comes behind."""
         if not self.behind:
             return
         place = object()
-        if not self._scheduled:
+        if not self.scheduled:
             # Those who are on their way may have nobody to write to: nothing else would wake this one.
             self._admit_later()
         try:
@@ -102,7 +109,7 @@ class Flusher:
         for turn in islice(self._line.values(), ADMITTED):
             if not turn.done():
                 turn.set_result(None)
-        if len(self._line) > ADMITTED and not self._scheduled:
+        if len(self._line) > ADMITTED and not self.scheduled:
             self._admit_later()
 
     def _admit_later(self) -> None:
@@ -112,33 +119,34 @@ class Flusher:
 
     def _flush(self) -> None:
         """Write a slice of those that get answers, and one of those that get what was published."""
-        if self._touched:
-            self._write(self._touched)
-        if self._audience:
-            self._write(self._audience)
-        if not self._audience:
+        if self.touched:
+            self._write(self.touched)
+        if self.audience:
+            self._write(self.audience)
+        if not self.audience:
             self.delivered = 0
         self._before = self.delivered
-        self._scheduled = bool(self._touched or self._audience)
+        self.scheduled = bool(self.touched or self.audience)
         # Those who publish have their turn before more is written.
         if self._line and not self._full:
             self._admit()
-        if self._scheduled:
+        if self.scheduled:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _write(self, outboxes: deque[Outbox]) -> None:
         """Write the first of them."""
         end = monotonic() + SECONDS
-        for _ in range(min(len(outboxes), SLICE)):
+        large = False
+        for number in range(1, min(len(outboxes), SLICE) + 1):
             outbox = outboxes.popleft()
             try:
-                outbox.flush_slice()
+                large = outbox.flush_slice()
             except BaseException as error:
                 # What was to be written is gone, so it is closed; the others are written all the same.
                 self._supervisor.note("writing to a connection", error)
                 with contextlib.suppress(BaseException):
                     outbox.give_up("writing failed", "gone")
-            if monotonic() > end:
+            if (large or not number & UNTIMED) and monotonic() > end:
                 return
 
     def hold(self, outbox: Outbox, more: int) -> None:

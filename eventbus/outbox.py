@@ -25,6 +25,9 @@ JOINED = 1_048_576
 Before, they wait: a large frame that many get at once is mostly one object, and is written in slices.
 """
 
+SHORT = 4096
+"""Bytes of a write that takes little more than its system call."""
+
 SECONDS = 0.001
 """How long what waited for one client may be compressed before others have their turn."""
 
@@ -135,7 +138,12 @@ class Outbox:
             return self._wait(frame, label)
         frames = self._frames
         if not frames:
-            self._flusher.touch(self, label is not None)
+            flusher = self._flusher
+            if label is not None and flusher.scheduled:
+                # As for all but the first of an audience: a call more for each is felt.
+                flusher.audience.append(self)
+            else:
+                flusher.touch(self, label is not None)
         elif self._size > JOINED:
             self.flush_slice()
             if self.backlog is not None:
@@ -180,8 +188,11 @@ class Outbox:
         self._write_pushed()
         self._go_on()
 
-    def flush_slice(self) -> None:
-        """The same, but with much to compress only some of it; the flusher comes back to the rest."""
+    def flush_slice(self) -> bool:
+        """The same, but with much to compress only some of it; the flusher comes back to the rest.
+
+        Returns whether it may have taken longer than a short write.
+        """
         deflate, wire = self.deflate, self._wire
         if deflate is None and self.backlog is None and wire is not None:
             # As nearly always: nothing is compressed here, and nothing waits. It is written out, since a call
@@ -191,7 +202,8 @@ class Outbox:
                 frames.clear()
                 self._size = 0
                 wire.write(data)
-            return
+                return len(data) > SHORT
+            return False
         if deflate is None or not deflate.takeover or self._size <= CHUNK or self._wire is None:
             self._write_pushed()
         else:
@@ -206,6 +218,7 @@ class Outbox:
             if self._frames:
                 self._flusher.touch(self)
         self._go_on()
+        return True
 
     def _go_on(self) -> None:
         """Write what waited if the transport takes it, and it was only the turn of others."""

@@ -132,7 +132,7 @@ class Audience:
 
     async def written(self) -> None:
         """Wait until all of it has been written."""
-        while self.flusher._scheduled:  # noqa: ASYNC110 - turn by turn
+        while self.flusher.scheduled:  # noqa: ASYNC110 - turn by turn
             await asyncio.sleep(0)
 
 
@@ -229,9 +229,9 @@ async def test_who_comes_while_others_are_on_their_way_waits_for_nobody_s_audien
     audience.deliver()
     flusher.delivered = ROUND
     first = asyncio.create_task(flusher.caught_up())
-    while flusher._scheduled:  # noqa: ASYNC110 - turn by turn
+    while flusher.scheduled:  # noqa: ASYNC110 - turn by turn
         await asyncio.sleep(0)
-    assert not flusher._scheduled
+    assert not flusher.scheduled
     # The first has been woken and has nobody to write to; nothing else happens.
     async with asyncio.timeout(10):
         await flusher.caught_up()
