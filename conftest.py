@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import pytest
 # No test is timed: on a busy machine an example takes as long as it takes.
 hypothesis.settings.register_profile("eventbus", deadline=None)
 hypothesis.settings.load_profile("eventbus")
+
+# A shell that runs this in the background has it ignore SIGINT, and so would what a test starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 DESCRIPTORS = Path("/proc/self/fd")
 TASKS = Path("/proc/self/task")

@@ -84,7 +84,8 @@ def folder_problem(folder: Path) -> str:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE):
             return ""  # that is so at the moment
-        return f"no file can be made in {folder} ({error.strerror}); check the permissions of the directory"
+        where = os.path.abspath(folder)
+        return f"no file can be made in {where} ({error.strerror}); check the permissions of the directory"
     os.close(descriptor)
     os.unlink(name)
     return ""

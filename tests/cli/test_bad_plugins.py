@@ -118,7 +118,7 @@ MODULES = {
 }
 
 ENDS = {
-    "quits": ("import os\nos._exit(0)", "its import ends the process, with status 0"),
+    "quits": ("import os\nos._exit(0)", "its import ends the process, with os._exit(0)"),
     "crashes": ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "ends the process, by SIGSEGV"),
 }
 """What can be survived only by who looks at plugins in another process."""
