@@ -12,10 +12,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .addresses import network_of
-    from .audiences import covers, is_pattern
     from .broker import Broker, Publication
     from .chain import compose
+    from .channels.audiences import covers, is_pattern
+    from .connections.addresses import network_of
     from .context import (
         Bus,
         Connection,
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from .store.protocol import Store
 
 HOMES = {
-    "addresses": ("network_of",),
-    "audiences": ("covers", "is_pattern"),
+    "connections.addresses": ("network_of",),
+    "channels.audiences": ("covers", "is_pattern"),
     "broker": ("Broker", "Publication"),
     "chain": ("compose",),
     "context": (

@@ -25,8 +25,8 @@ if __name__ == "__main__" and not sys.flags.safe_path:
 
 def run() -> None:
     """The console script. Signals are heard before anything else is imported."""
-    from .signals import signals
-    from .startup import open_standard_streams
+    from .signals.signals import signals
+    from .signals.startup import open_standard_streams
 
     # Before anything is opened, and in no time.
     open_standard_streams()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import msgspec
 
 from .cookies import cookies
-from .decoding import decode_json
 from .documents import CollectionRef
 from .errors import check_refusal
 from .events import ConnectionState, EventType
+from .protocol.decoding import decode_json
 
 if TYPE_CHECKING:
     import asyncio
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy, MultiMapping
 
     from .documents import CollectionRef
-    from .nesting import Nesting
+    from .protocol.nesting import Nesting
 
 Next: TypeAlias = "Callable[[Context], Awaitable[Context]]"
 """The rest of the chain: give it the context, await the context."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 
-from ..calls import Calls
 from ..description import type_name
 from ..errors import EventBusError, WrongThread
+from ..tasks.calls import Calls
 from .protocol import Broker, Publication, Receiver
 
 DEADLINE = 5.0

@@ -12,7 +12,7 @@ from ..context import Context, Middleware, Next, Request
 from ..description import FIELDS, causes, exact, frames, is_a, type_name
 from ..errors import PluginFailed
 from ..events import EventType
-from ..tasks import awaitable
+from ..tasks.beginning import awaitable
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from ..config import OptionsSchema, find_config, find_config_or_default, whole_s
 from ..errors import ConfigError, EventBusError, Finding, RegistrationError
 from ..events import EventType
 from ..host import TIMEOUT, installed, leave_what_hangs, one_reading
-from ..server.configured import configured, in_order, read
-from ..server.preflight import preflight
+from ..run.configured import configured, in_order, read
+from ..run.preflight import preflight
 from .looks import look
 from .process import stdout_kept
 

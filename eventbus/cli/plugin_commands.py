@@ -13,7 +13,7 @@ from ..description import describe, exact, is_a, one_line
 from ..errors import ConfigError, EventBusError
 from ..hookspecs import Command
 from ..host import leave_what_hangs
-from ..server.configured import read
+from ..run.configured import read
 from .process import stdout_kept
 
 PASSED = (EventBusError, BrokenPipeError, KeyboardInterrupt)

@@ -11,8 +11,8 @@ from os import _exit
 from typing import NoReturn
 
 from ..description import describe, one_line
-from ..signals import signals
-from ..startup import Spare, usable
+from ..signals.signals import signals
+from ..signals.startup import Spare, usable
 
 FAILED = 1
 

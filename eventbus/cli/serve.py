@@ -13,12 +13,12 @@ from ..config import BUILT_IN, Config, find_config_or_default
 from ..errors import ConfigError
 from ..host import leave_what_hangs
 from ..logs import Streams
-from ..server.configured import configured, read, warn
-from ..server.ending import FAREWELL
-from ..server.preflight import files, preflight
-from ..server.reloader import Reloader
-from ..server.run import run
-from ..signals import Stopped, signals
+from ..run.configured import configured, read, warn
+from ..run.ending import FAREWELL
+from ..run.preflight import files, preflight
+from ..run.reloader import Reloader
+from ..run.run import run
+from ..signals.signals import Stopped, signals
 from .logs import ServerLog
 
 logger = logging.getLogger("eventbus")

@@ -12,8 +12,8 @@ from typing import Any
 
 import tomli
 
-from ..contents import Files, contents
 from ..errors import ConfigError, Finding
+from ..tasks.contents import Files, contents
 from .positions import KeyPath, positions
 from .secrets import is_reference, resolve
 from .syntax import explain

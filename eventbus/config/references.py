@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from ..contents import Files
+from ..tasks.contents import Files
 from .positions import KeyPath
 from .secrets import accepts_text, is_reference, resolve
 

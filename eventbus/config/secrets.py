@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import inspect
 
-from ..contents import Files
+from ..tasks.contents import Files
 from .wording import quoted
 
 MAX_BYTES = 1024 * 1024

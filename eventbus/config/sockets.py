@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ..audiences import check_subscription
+from ..channels.audiences import check_subscription
 from ..errors import Finding
 from ..events import EventType
 from ..paths import canonical

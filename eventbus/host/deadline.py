@@ -23,8 +23,8 @@ from typing import TypeVar
 
 from ..description import describe, frames, is_a
 from ..errors import PluginBroken
-from ..signals import Stopped, signals
-from ..threads import without_signals
+from ..signals.signals import Stopped, signals
+from ..tasks.threads import without_signals
 from .exits import Kept, kept_alive
 from .readings import Reading
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from ..signals import signals
+from ..signals.signals import signals
 
 
 @contextmanager

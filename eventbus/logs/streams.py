@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TextIO
 
-from ..startup import Spare, usable
+from ..signals.startup import Spare, usable
 from .output import Output
 
 

@@ -9,10 +9,10 @@ from ..chain import Link, build
 from ..config import Config, Document
 from ..config.positions import KeyPath
 from ..config.wording import did_you_mean
+from ..connections.sockets import Chains
 from ..errors import Finding
 from ..events import EventType
 from ..host import Host, Plugin, installed, one_reading
-from ..sockets import Chains
 from .backends import BUILT_IN, backend
 from .chains import socket_chains
 from .model import Bound, Plan

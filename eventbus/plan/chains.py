@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from ..chain import Chain, Link, build, route
 from ..config import Config, LinkConfig, SocketConfig
 from ..config.positions import KeyPath
+from ..connections.sockets import Chains
 from ..errors import PluginBroken
 from ..events import EventType
 from ..host import Installed, application, load_attribute, problems
-from ..sockets import Chains
 from .middleware import middleware_problem
 from .placement import Kept, Place, asked, hold, hold_together, wants_options
 from .planner import Planner

@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..broker import Broker
+from ..bus.lifespans import Lifespan
 from ..config import CompressionConfig, SocketConfig
+from ..connections.sockets import Chains, SocketOptions
 from ..context import Bus
-from ..deflate import Compression
 from ..description import is_a, type_name
 from ..errors import Finding, PluginBroken
 from ..hookspecs import Command, Outcome
 from ..host import TIMEOUT, Plugin, run_within
-from ..lifespans import Lifespan
-from ..sockets import Chains, SocketOptions
+from ..protocol.deflate import Compression
 from ..store.protocol import Store
 from .commands import COMMANDS, sorted_out
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from ..errors import EventBusError
-from ..threads import in_thread
+from ..tasks.threads import in_thread
 from .http import HttpServer, RequestHandler
 
 if TYPE_CHECKING:

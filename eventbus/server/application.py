@@ -11,9 +11,11 @@ from pathlib import Path
 from aiohttp import HttpVersion10, hdrs, web
 
 from ..broker import Broker
-from ..bus import CoreBus
-from ..channels import Channels
+from ..bus.core import CoreBus
+from ..channels.hub import Channels
 from ..config import HealthConfig, Secret
+from ..monitor.lag import Lag
+from ..monitor.watchdog import Watchdog
 from ..paths import canonical
 from ..store.protocol import Store
 from .attempts import Attempts
@@ -21,14 +23,12 @@ from .containment import contained
 from .endpoint import serve_socket
 from .fields import elements, says
 from .health import Health
-from .lag import Lag
 from .page import page
 from .proxy import Network, behind_proxies
 from .served import Served
 from .status import PATH as STATUS_PATH
 from .status import status_page, with_token
 from .tls import Tls
-from .watchdog import Watchdog
 
 EVERYTHING = "/{path:.*}"
 """The pattern of a path that no route of a plugin is at."""
@@ -149,13 +149,13 @@ class EventBus(CoreBus):
                 if says(request.headers, hdrs.UPGRADE, "websocket"):
                     known = ", ".join(self.mount + each for each in self.paths) or "none at all"
                     said = f"no socket is at the path that it asked for (there is {known})"
-                    self.gate.refusals.note("no_socket", 404, request.remote, said)
+                    self.admission.refusals.note("no_socket", 404, request.remote, said)
                 raise web.HTTPNotFound
             return await shown(request)
         if request.method == hdrs.METH_HEAD:
             raise web.HTTPMethodNotAllowed(request.method, [hdrs.METH_GET])
-        if self.base_url is None:
-            self.base_url = local_url(request) + self.mount
+        if self.services.base_url is None:
+            self.services.base_url = local_url(request) + self.mount
         answer = await serve_socket(self, socket, request)
         if answer.status >= 400 and self.serve_page:
             self.attempts.note(request, answer)
@@ -171,7 +171,7 @@ class EventBus(CoreBus):
             if socket is None:
                 raise
             said = f"a handshake is a GET, not {request.method}"
-            self.gate.refusals.note("handshake", 405, request.remote, said, socket.name)
+            self.admission.refusals.note("handshake", 405, request.remote, said, socket.name)
             raise web.HTTPMethodNotAllowed(request.method, [hdrs.METH_GET]) from error
 
     async def _life(self, app: web.Application) -> AsyncIterator[None]:

@@ -18,10 +18,10 @@ from aiohttp.http import StreamWriter
 from aiohttp.typedefs import Middleware
 
 from ..description import is_a, leaves
-from ..supervision import put_away, stopped, withdraw
+from ..tasks.supervision import put_away, stopped, withdraw
 
 if TYPE_CHECKING:
-    from ..bus import CoreBus
+    from ..bus.core import CoreBus
 
 Answer = tuple[web.StreamResponse, bool]
 """A response that was written, and whether the connection has to end."""

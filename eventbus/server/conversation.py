@@ -10,13 +10,13 @@ from time import monotonic
 from aiohttp import EofStream, WSMsgType
 from aiohttp.http import WebSocketError
 
-from .. import lifecycle
-from ..connection import OPEN, ClientConnection
+from ..connections import lifecycle
+from ..connections.connection import OPEN, ClientConnection
 from ..context import Context
 from ..description import describe, log_error
 from ..events import CloseCode
-from ..supervision import put_away, withdraw
-from ..tasks import first_step
+from ..tasks.beginning import first_step
+from ..tasks.supervision import put_away, withdraw
 from .inbox import Fault
 from .wire import SocketWire
 
@@ -39,7 +39,7 @@ BROKEN: dict[int, str] = {
 
 async def converse(connection: ClientConnection, wire: SocketWire | None) -> None:
     """Every message, and then the disconnect; without a wire the client had left before it was accepted."""
-    bus = connection.socket.bus
+    services = connection.socket.services
     await first_step()
     task = asyncio.current_task()
     assert task is not None
@@ -48,12 +48,12 @@ async def converse(connection: ClientConnection, wire: SocketWire | None) -> Non
         if wire is not None:
             connection.accept(wire)
             if wire.interval and not wire.lost:
-                bus.heartbeats.add(wire)
+                services.heartbeats.add(wire)
             await messages(connection, wire)
     except asyncio.CancelledError as error:
         if connection.expired:
             forgive(connection, "message")
-        elif bus.shutdown.cancelling:
+        elif services.shutdown.cancelling:
             # The disconnect runs all the same.
             task.uncancel()
             cancelled = error
@@ -71,10 +71,10 @@ async def converse(connection: ClientConnection, wire: SocketWire | None) -> Non
     # From here on the grace is over: what a client does now must not cut short what is left.
     connection.settled = True
     connection.settle()
-    if task.cancelling() and not bus.shutdown.cancelling:
+    if task.cancelling() and not services.shutdown.cancelling:
         # Of a handler's time, and not noticed yet.
         await withdraw()
-    with bus.shutdown.ending(task):
+    with services.shutdown.ending(task):
         await finish(connection, wire)
     if cancelled is not None:
         raise cancelled
@@ -84,8 +84,8 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
     """Run the message chain for each message until either side ends the connection."""
     read, message, run, failed = wire.inbox.read, lifecycle.message, lifecycle.run, lifecycle.failed
     socket = connection.socket
-    bus = socket.bus
-    inbox, turns = wire.inbox, bus.turns
+    services = socket.services
+    inbox, turns = wire.inbox, services.turns
     waiting = inbox.waiting
     since = 0.0
     while True:
@@ -108,7 +108,7 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
         chain = socket.chains.message
         connection.handling = ctx
         try:
-            if bus.observers:
+            if services.observers:
                 await run(socket, chain, ctx)
             else:
                 done = await chain.begin(ctx)
@@ -121,7 +121,7 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
             since = 0.0
             if inbox.counted:
                 inbox.settle()
-        elif connection.expired or bus.shutdown.cancelling:
+        elif connection.expired or services.shutdown.cancelling:
             # The handler swallowed its cancelling: none begins behind it.
             connection.handling = None
             return
@@ -140,14 +140,14 @@ async def messages(connection: ClientConnection, wire: SocketWire) -> None:
 async def give_way(connection: ClientConnection, ctx: Context) -> None:
     """Let others have their turn: a chain that never waits would go on as long as its client sends."""
     try:
-        await connection.socket.bus.turns.own()
+        await connection.socket.services.turns.own()
     except asyncio.CancelledError as error:
         lifecycle.failed(connection, ctx, error)
 
 
 def fail(connection: ClientConnection, wire: SocketWire, code: int, reason: str) -> None:
     """The client broke the protocol (RFC 6455 section 7.1.7), or sent more than it may."""
-    connection.socket.bus.gate.refused[BROKEN.get(code, "protocol")] += 1
+    connection.socket.services.admission.refused[BROKEN.get(code, "protocol")] += 1
     if connection.sendable:
         connection.begin_close(code, reason)
 
@@ -166,7 +166,7 @@ async def finish(connection: ClientConnection, wire: SocketWire | None) -> None:
     except asyncio.CancelledError:
         if wire is not None:
             wire.abort()
-        if connection.socket.bus.shutdown.cancelling:
+        if connection.socket.services.shutdown.cancelling:
             raise
         await withdraw()
     finally:
@@ -176,7 +176,7 @@ async def finish(connection: ClientConnection, wire: SocketWire | None) -> None:
         if wire is not None:
             if left := len(wire.inbox):
                 socket = connection.socket
-                socket.bus.ledger.note(socket.name, connection.id, "unhandled", [None] * left)
+                socket.services.losses.note(socket.name, connection.id, "unhandled", [None] * left)
             wire.release()
 
 

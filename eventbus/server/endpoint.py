@@ -12,13 +12,13 @@ from typing import Any
 
 from aiohttp import web
 
-from .. import lifecycle
-from ..bus import CoreBus
-from ..connection import ClientConnection
+from ..bus.core import CoreBus
+from ..connections import lifecycle
+from ..connections.connection import ClientConnection
+from ..connections.identities import user_of
+from ..connections.sockets import BusSocket
 from ..errors import StoreError
-from ..identities import user_of
-from ..sockets import BusSocket
-from ..tasks import begin
+from ..tasks.beginning import begin
 from .conversation import converse, forgive
 from .handshake import agree, answer, handshake_of, problem_with
 from .http import RequestHandler
@@ -37,7 +37,7 @@ async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) ->
         request.protocol.depart()
     if bus.draining:
         return refuse("stopping", 503, "the server is about to stop", retry=1)
-    full = bus.gate.closed_to(request.remote)
+    full = bus.admission.closed_to(request.remote)
     if full is not None:
         return refuse.full(full)
     problem = problem_with(request)
@@ -58,7 +58,7 @@ async def serve_socket(bus: CoreBus, socket: BusSocket, request: web.Request) ->
         return refuse.chain(refusal, connection.id)
     user = user_of(connection.identity)
     if user is not None:
-        full = bus.gate.closed_to_user(user)
+        full = bus.admission.closed_to_user(user)
     # From here on the connection is accepted: whatever happens, its disconnect runs.
     wire = None
     try:

@@ -12,7 +12,7 @@ from aiohttp import HttpVersion11, hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy, MultiDict, MultiDictProxy, MultiMapping
 
 from ..context import Handshake
-from ..deflate import Compression, Deflate, negotiate
+from ..protocol.deflate import Compression, Deflate, negotiate
 from .fields import HOST, authority, crowded, elements, extensions, is_token, says
 from .trace import trace_of
 

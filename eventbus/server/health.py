@@ -14,10 +14,10 @@ from collections.abc import Callable, Coroutine
 from aiohttp import web
 
 from ..broker import Publication
-from ..bus import PROBE_SPACE, CoreBus
+from ..bus.core import PROBE_SPACE, CoreBus
 from ..description import describe
-from ..supervision import stopped
-from ..tasks import begin, first_step
+from ..tasks.beginning import begin, first_step
+from ..tasks.supervision import stopped
 
 logger = logging.getLogger("eventbus")
 

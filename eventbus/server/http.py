@@ -218,7 +218,7 @@ class RequestHandler(Timed):
     def refuse(self, reason: str, status: int, said: str) -> None:
         peer = self._link.get_extra_info("peername") if self._link is not None else None
         remote = peer[0] if isinstance(peer, tuple) else self._address
-        self._bus.gate.refusals.note(reason, status, remote, said)
+        self._bus.admission.refusals.note(reason, status, remote, said)
 
 
 class HttpServer(web.Server):
@@ -257,12 +257,12 @@ class HttpServer(web.Server):
 
     def enter(self, handler: RequestHandler, address: str | None) -> None:
         """A connection of HTTP begins to count."""
-        self._bus.gate.arrive_http(address)
+        self._bus.admission.arrive_http(address)
         self.present.add(handler)
 
     def leave(self, handler: RequestHandler, address: str | None) -> None:
         """It counts no longer."""
-        self._bus.gate.leave_http(address)
+        self._bus.admission.leave_http(address)
         self.waiting.pop(handler, None)
         self.present.discard(handler)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ..budget import HANDLERS, Budget
+from ..tasks.budget import HANDLERS, Budget
 
 if TYPE_CHECKING:
     from aiohttp.web_protocol import RequestHandler

@@ -12,7 +12,7 @@ from aiohttp.http import WebSocketError
 from ..events import CloseCode
 
 if TYPE_CHECKING:
-    from ..gate import Rate
+    from ..connections.admission import Rate
     from .wire import SocketWire
 
 TEXT, BINARY = WSMsgType.TEXT, WSMsgType.BINARY

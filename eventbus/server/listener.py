@@ -17,9 +17,9 @@ import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
-from ..gate import FILES, HTTP, Full
-from ..tasks import begin, first_step
-from ..turns import Turns
+from ..connections.admission import FILES, HTTP, Full
+from ..tasks.beginning import begin, first_step
+from ..tasks.turns import Turns
 from .proxy import address, trusts
 from .tls_turns import accept_tls
 
@@ -101,13 +101,13 @@ class Listener:
     def take(self, connection: socket.socket, peer: Any) -> None:
         """A connection was accepted: serve it, or turn it away."""
         remote = peer[0].partition("%")[0] if isinstance(peer, tuple) else None
-        gate = self._bus.gate
+        admission = self._bus.admission
         # Behind a proxy everybody has its address; who is behind it is seen with the request.
         proxies = self._bus.trusted_proxies
         counted = None if proxies and trusts(proxies, address(remote or "")) else remote
         full = self._full(connection, counted)
         if full is not None:
-            gate.refusals.note(full.reason, 0 if self._tls else full.status, remote, full.said)
+            admission.refusals.note(full.reason, 0 if self._tls else full.status, remote, full.said)
             self._turn_away(connection, full)
             return
         handler = self._server.handler(counted)
@@ -117,16 +117,20 @@ class Listener:
         task.add_done_callback(self._arriving.discard)
 
     def _full(self, connection: socket.socket, counted: str | None) -> Full | None:
-        gate = self._bus.gate
+        admission = self._bus.admission
         # The system gives the lowest number that is free, so a high one says that many are taken.
-        few = connection.fileno() >= gate.ceiling
-        if full := gate.crowded(counted):
+        few = connection.fileno() >= admission.ceiling
+        if full := admission.crowded(counted):
             return full
-        most = gate.max_http
-        if (few or (most and gate.http >= most)) and not self._server.make_room():
+        most = admission.max_http
+        if (few or (most and admission.http >= most)) and not self._server.make_room():
             return FILES if few else HTTP
         # A file is free only when the loop comes to close it, and many may make way in one turn.
-        if few and gate.files is not None and connection.fileno() >= gate.ceiling + gate.files.reserve // 2:
+        if (
+            few
+            and admission.files is not None
+            and connection.fileno() >= admission.ceiling + admission.files.reserve // 2
+        ):
             return FILES
         return None
 
@@ -150,10 +154,12 @@ class Listener:
             connection.close()
             handler.depart()
             if handler.late():
-                self._bus.gate.refusals.note("handshake_timeout", 0, remote, "it did not come to speak TLS")
+                self._bus.admission.refusals.note(
+                    "handshake_timeout", 0, remote, "it did not come to speak TLS"
+                )
             elif isinstance(error, ssl.SSLError):
                 said = (error.reason or type(error).__name__).lower().replace("_", " ")
-                self._bus.gate.refusals.note("tls", 0, remote, f"no TLS: {said}")
+                self._bus.admission.refusals.note("tls", 0, remote, f"no TLS: {said}")
             elif not isinstance(error, OSError):
                 self._bus.supervisor.note("accepting connections", error)
         finally:
@@ -195,7 +201,7 @@ class Listener:
 
         Returns False when nobody waits, or when that doesn't go either: then accepting rests for a moment.
         """
-        gate = self._bus.gate
+        admission = self._bus.admission
         if self._spare is not None:
             os.close(self._spare)
             self._spare = None
@@ -206,11 +212,11 @@ class Listener:
             self._recover()
             return False
         except OSError as error:
-            gate.refusals.note("files", 0, None, f"accepting fails: {os.strerror(error.errno or 0)}")
+            admission.refusals.note("files", 0, None, f"accepting fails: {os.strerror(error.errno or 0)}")
             self._rest(listening)
             return False
         remote = peer[0] if isinstance(peer, tuple) else None
-        gate.refusals.note(FILES.reason, 0 if self._tls else FILES.status, remote, FILES.said)
+        admission.refusals.note(FILES.reason, 0 if self._tls else FILES.status, remote, FILES.said)
         self._turn_away(connection, FILES)
         self._recover()
         return True

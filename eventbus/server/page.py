@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from ..bus import CoreBus
+from ..bus.core import CoreBus
 from .attempts import Attempts
 
 PLACEHOLDER = '"__SOCKETS__"'

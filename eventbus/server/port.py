@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from ..files import raise_file_limit, warn_of_files
+from ..connections.files import raise_file_limit, warn_of_files
 from .addresses import open_sockets, place
 from .admin import AdminSocket
 from .listener import Listener
@@ -65,9 +65,9 @@ class Port(web.BaseSite):
 
 async def listen(bus: EventBus, runner: Runner, host: str, port: int) -> None:
     """Open what the server listens on, the operators' socket too. Raises EventBusError with one line."""
-    bus.gate.files = raise_file_limit()
-    if bus.gate.files is not None:
-        warn_of_files(bus.gate.files, bus.gate.limits.connections, bus.gate.limits.http)
+    bus.admission.files = raise_file_limit()
+    if bus.admission.files is not None:
+        warn_of_files(bus.admission.files, bus.admission.limits.connections, bus.admission.limits.http)
     if bus.admin_socket is not None:
         runner.admin = AdminSocket(bus, bus.admin_socket)
         await runner.admin.start()

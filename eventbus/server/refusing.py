@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from ..bus import CoreBus
-from ..gate import Full
-from ..lifecycle import Refusal
-from ..sockets import BusSocket
+from ..bus.core import CoreBus
+from ..connections.admission import Full
+from ..connections.lifecycle import Refusal
+from ..connections.sockets import BusSocket
 from .listener import TEXTS
 
 RETRY = 5
@@ -38,7 +38,7 @@ class Refusing:
         **fields: str,
     ) -> web.Response:
         """The answer; `said` goes into the log, and to the client too unless there is a text for it."""
-        self._bus.gate.refusals.note(reason, status, self._remote, said, self._socket.name, **fields)
+        self._bus.admission.refusals.note(reason, status, self._remote, said, self._socket.name, **fields)
         more = dict(headers or {}) | ({"Retry-After": str(retry)} if retry else {})
         response = web.Response(status=status, text=f"{said}\n" if text is None else text, headers=more)
         # What follows was meant for a connection that there isn't, and is not to be read as a request.

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
+from ..connections.admission import resident
 from ..description import printable
-from ..gate import resident
 from ..logs import totals
-from ..threads import in_thread
+from ..tasks.threads import in_thread
 
 if TYPE_CHECKING:
     from .application import EventBus
@@ -30,7 +30,7 @@ Page = Callable[[web.Request], Awaitable[web.Response]]
 PATH = "/statusz"
 CHALLENGE = 'Bearer realm="eventbus"'
 MOST = 100
-"""Entries of the ledger that are told."""
+"""Entries of the losses that are told."""
 
 
 def status_page(bus: EventBus) -> Page:
@@ -76,14 +76,14 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
     failures: dict[str, dict[str, dict[str, int]]] = {}
     for (name, event, plugin), count in bus.failures.items():
         failures.setdefault(name, {}).setdefault(str(event), {})[plugin] = count
-    files, http = bus.gate.files, bus.gate.limits.http
+    files, http = bus.admission.files, bus.admission.limits.http
     return {
         "version": installed_version(),
         "node": bus.node_name or printable(socket.gethostname()),
         "pid": os.getpid(),
         "state": "draining" if bus.shutdown.announced else "running",
         "uptime": round(time.monotonic() - bus.started, 3),
-        "http": bus.gate.http,
+        "http": bus.admission.http,
         "connecting": len(bus.connecting),
         "connections": {
             each.name: Counter(str(connection.state) for connection in each.connections.values())
@@ -106,7 +106,7 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
         "outbox": {"held": bus.flusher.held, "ceiling": bus.flusher.ceiling},
         "dropped": dropped,
         "lost": lost(bus),
-        "refused": dict(bus.gate.refused),
+        "refused": dict(bus.admission.refused),
         "failures": failures,
         "tasks": bus.supervisor.report(),
         "log": totals(),
@@ -121,13 +121,13 @@ def report(bus: EventBus, rss: int) -> dict[str, Any]:
 
 def lost(bus: EventBus) -> dict[str, Any]:
     """Where most was accepted and not delivered, and what was so last."""
-    most = bus.ledger.channels.most_common(MOST)
+    most = bus.losses.channels.most_common(MOST)
     return {
         "channels": [
             {"socket": name, "channel": channel, "reason": reason, "messages": count}
             for (name, channel, reason), count in most
         ],
-        "last": [loss._asdict() for loss in list(bus.ledger.last)[-MOST:]],
+        "last": [loss._asdict() for loss in list(bus.losses.last)[-MOST:]],
     }
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..config import Config, TlsConfig
 from ..config.wording import quoted
-from ..contents import PATIENCE, contents, within
 from ..errors import ConfigError, Finding
+from ..tasks.contents import PATIENCE, contents, within
 
 MISMATCH = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH"}
 

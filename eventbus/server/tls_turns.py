@@ -14,7 +14,7 @@ import socket
 import ssl
 from typing import Any, cast
 
-from ..turns import Turns
+from ..tasks.turns import Turns
 
 
 class Turned(asyncio.BufferedProtocol):

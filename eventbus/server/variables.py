@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from ..chain import Chain
+from ..connections.sockets import Chains
 from ..context import Context, Next
 from ..events import EventType
-from ..sockets import Chains
 
 T = TypeVar("T")
 

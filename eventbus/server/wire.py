@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 from aiohttp import WSMsgType
 
-from ..close_codes import SENDABLE
-from ..connection import CLOSED, ClientConnection
+from ..connections.admission import Rate
+from ..connections.connection import CLOSED, ClientConnection
+from ..connections.heartbeats import Beating
 from ..events import CloseCode
-from ..frames import PING, PONG, close_frame, frame
-from ..gate import Rate
-from ..heartbeats import Beating
+from ..protocol.close_codes import SENDABLE
+from ..protocol.frames import PING, PONG, close_frame, frame
 from .inbox import HEADER, Fault, Inbox, overrun
 from .leaving import unsent
 from .reader import PROTOCOL_ERROR, Reader
 
 if TYPE_CHECKING:
-    from ..sockets import SocketOptions
+    from ..connections.sockets import SocketOptions
 
 logger = logging.getLogger("eventbus")
 
@@ -84,8 +84,8 @@ class SocketWire(asyncio.Protocol):
         limited = options.max_messages or options.max_bytes
         self.rate = Rate(options.max_messages, options.max_bytes) if limited else None
         """What the client may send; control frames and short fragments count as messages."""
-        self._turns = connection.socket.bus.turns
-        self.inboxes = connection.socket.bus.inboxes
+        self._turns = connection.socket.services.turns
+        self.inboxes = connection.socket.services.inboxes
         self.inbox = Inbox(self)
         self.reader = Reader(self.inbox, options.max_message_size, connection.outbox.deflate is not None)
         self._parse = self.reader.parse
@@ -195,9 +195,9 @@ class SocketWire(asyncio.Protocol):
         self.connection.client_left()
         if self._timer is not None:
             self._timer.cancel()
-        bus = self.connection.socket.bus
-        bus.heartbeats.remove(self)
-        bus.shutdown.part(self)
+        services = self.connection.socket.services
+        services.heartbeats.remove(self)
+        services.shutdown.part(self)
         self.release()
 
     def eof_received(self) -> bool:
@@ -328,7 +328,7 @@ class SocketWire(asyncio.Protocol):
         """End the transport after so many seconds, if it has not ended before."""
         if self._timer is not None:
             self._timer.cancel()
-        self.connection.socket.bus.shutdown.linger(self)
+        self.connection.socket.services.shutdown.linger(self)
         self._timer = self.loop.call_later(seconds, self.transport.abort)
 
     def take_no_more(self) -> None:

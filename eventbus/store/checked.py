@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..calls import Calls
 from ..description import type_name
 from ..errors import StoreError
-from ..home import Home
+from ..tasks.calls import Calls
+from ..tasks.home import Home
 from .protocol import Change, Condition, Place, Store
 
 DEADLINE = 5.0

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from ..description import printable
 from ..errors import StoreError
-from ..threads import handed_over, in_thread
+from ..tasks.threads import handed_over, in_thread
 from .protocol import Change, Condition, Place
 from .sqlite_file import body_of, explain, open_file
 from .sqlite_index import columns, delete_document, holds, make_changes, set_document

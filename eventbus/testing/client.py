@@ -11,12 +11,12 @@ from typing import Any
 
 from multidict import CIMultiDict
 
-from ..connection import ClientConnection
+from ..connections.connection import ClientConnection
+from ..connections.lifecycle import Overdue
 from ..context import Context, Data
-from ..decoding import decode
 from ..errors import ConnectionGone, Reject
 from ..events import CloseCode, ConnectionState, EventType
-from ..lifecycle import Overdue
+from ..protocol.decoding import decode
 from .frames import BINARY, CLOSE, PING, PONG, TEXT, close_of, close_payload, masked, unmasked
 from .transport import MemoryTransport
 

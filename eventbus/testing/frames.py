@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 
-from ..close_codes import MAX_REASON_BYTES
 from ..description import is_a, type_name
+from ..protocol.close_codes import MAX_REASON_BYTES
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 

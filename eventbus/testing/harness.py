@@ -17,14 +17,14 @@ from aiohttp import web
 from yarl import URL
 
 from ..config import Document
+from ..connections.sockets import BusSocket
 from ..errors import ConfigError
 from ..host import Host
 from ..paths import canonical
 from ..plan import plan_plugins
+from ..run.configured import ask_server_hooks, configured, read
 from ..server.application import EventBus, Listening
-from ..server.configured import ask_server_hooks, configured, read
 from ..server.http import Runner
-from ..sockets import BusSocket
 from ..store.sqlite import SqliteStore
 from .client import HarnessClient
 from .leftovers import check_tasks
@@ -93,7 +93,7 @@ class Harness:
 
     def _take(self, bus: EventBus) -> None:
         self.bus = bus
-        self.bus.base_url = f"ws://{BASE}"
+        self.bus.services.base_url = f"ws://{BASE}"
         # A test waits for nobody else, and a debugger stops the loop for as long as it takes.
         self.bus.watchdog.use(0)
         self._clients: list[HarnessClient] = []
@@ -136,7 +136,7 @@ class Harness:
         if findings:
             raise ConfigError(findings)
         self.socket.chains = plan.chains[self.socket.name]
-        self.bus.observers = plan.observers
+        self.bus.services.observers = plan.observers
 
     async def _clean_up(self) -> None:
         try:

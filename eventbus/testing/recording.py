@@ -6,8 +6,8 @@ from contextvars import ContextVar
 from typing import Protocol
 
 from ..chain import Chain
+from ..connections.sockets import Chains
 from ..context import Context
-from ..sockets import Chains
 
 
 class Listener(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ..standing import encode
+from ..cluster.standing import encode
 
 
 def check_session(session: Mapping[str, Any]) -> None:

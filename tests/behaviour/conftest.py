@@ -10,7 +10,7 @@ from blockbuster import blockbuster_ctx
 
 import eventbus
 from eventbus import ConnectionGone, Context, EventBus, Next
-from eventbus.sockets import BusSocket
+from eventbus.connections.sockets import BusSocket
 
 Ends: TypeAlias = list[tuple[int | None, str]]
 

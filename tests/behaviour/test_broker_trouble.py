@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from eventbus import EventBus, WrongThread, calls
+from eventbus import EventBus, WrongThread
 from eventbus.broker import MemoryBroker, Publication, checked
 from eventbus.broker.checked import problem_of
 from eventbus.config import HealthConfig
 from eventbus.errors import EventBusError
 from eventbus.store import SqliteStore
+from eventbus.tasks import calls
 from tests.conftest import Serve
 
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import WSMsgType, WSServerHandshakeError
 
 from eventbus import Context, EventBus, Next
-from eventbus.sockets import BusSocket, SocketOptions
+from eventbus.connections.sockets import BusSocket, SocketOptions
 from tests.conftest import Serve, Until
 from tests.raw_client import CLOSE, TEXT, RawClient
 

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from eventbus import Context, EventBus, Next
-from eventbus.deflate import TAIL, Compression
-from eventbus.sockets import BusSocket
+from eventbus.connections.sockets import BusSocket
+from eventbus.protocol.deflate import TAIL, Compression
 from tests.conftest import Serve, Until
 from tests.raw_client import CLOSE, TEXT, RawClient, masked
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from eventbus import Context, EventBus, Next
-from eventbus.sockets import BusSocket
+from eventbus.connections.sockets import BusSocket
 from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
 

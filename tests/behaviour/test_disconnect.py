@@ -13,7 +13,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from eventbus import ConnectionGone, ConnectionState, Context, EventBus, Next
-from eventbus.sockets import BusSocket
+from eventbus.connections.sockets import BusSocket
 from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
 

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from eventbus import Context, EventBus, Next
-from eventbus.sockets import BusSocket
+from eventbus.connections.sockets import BusSocket
 from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
 from tests.raw_client import BINARY, CLOSE, PING, TEXT, RawClient, masked

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from eventbus import EventBus
-from eventbus.entries import Entry
-from eventbus.journal import connections_of
-from eventbus.recovery import Recovery
-from eventbus.sockets import BusSocket
-from eventbus.standing import NODES, encode
+from eventbus.cluster.standing import NODES, encode
+from eventbus.connections.sockets import BusSocket
+from eventbus.durability.entries import Entry
+from eventbus.durability.journal import connections_of
+from eventbus.durability.recovery import Recovery
 from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
 

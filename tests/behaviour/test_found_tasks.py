@@ -10,9 +10,9 @@ import pytest
 from aiohttp import WSMsgType
 
 from eventbus import Context, EventBus, Next
-from eventbus.journal import BEATS
-from eventbus.sockets import BusSocket
-from eventbus.tasks import begin, first_step
+from eventbus.connections.sockets import BusSocket
+from eventbus.durability.journal import BEATS
+from eventbus.tasks.beginning import begin, first_step
 from tests.conftest import Hunt, Serve, Until
 from tests.raw_client import CLOSE, TEXT, RawClient
 
@@ -56,7 +56,7 @@ async def test_a_connection_has_its_disconnect_and_its_client_the_end(
         assert client.close_code == 1011
     await until(lambda: not public.connections)
     assert (len(found), ends) == (3, [(1011, "internal error")] * 3)
-    assert (bus.gate._count, bus.gate._addresses) == (0, {})
+    assert (bus.admission._count, bus.admission._addresses) == (0, {})
     async with session.ws_connect("/public"):
         pass
 
@@ -165,8 +165,8 @@ async def test_what_the_bus_does_in_the_background_comes_back_after_all_its_task
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("eventbus.supervision.FIRST_PAUSE", 0.01)
-    monkeypatch.setattr("eventbus.recovery.BEAT", 0.05)
+    monkeypatch.setattr("eventbus.tasks.supervision.FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("eventbus.durability.recovery.BEAT", 0.05)
 
     @public.on("disconnect")
     async def leave(ctx: Context, call_next: Next) -> Context:

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from eventbus import Context, EventBus, Next, Reject
+from eventbus.connections.sockets import BusSocket
 from eventbus.server.wire import SocketWire
-from eventbus.sockets import BusSocket
 from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
 from tests.raw_client import BINARY, CLOSE, RawClient, masked

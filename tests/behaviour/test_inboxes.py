@@ -10,8 +10,8 @@ from contextlib import AsyncExitStack
 import pytest
 
 from eventbus import Context, EventBus, Next
-from eventbus.deflate import Compression
-from eventbus.sockets import BusSocket
+from eventbus.connections.sockets import BusSocket
+from eventbus.protocol.deflate import Compression
 from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
 from tests.raw_client import BINARY, CLOSE, PING, PONG, TEXT, RawClient, masked

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 import aiohttp
 import pytest
 
-from eventbus import Context, EventBus, Next, batches
-from eventbus.batches import MOST
+from eventbus import Context, EventBus, Next
+from eventbus.durability import batches
+from eventbus.durability.batches import MOST
+from eventbus.durability.journal import Journal
 from eventbus.errors import StoreError
-from eventbus.journal import Journal
 from eventbus.store.protocol import Change
 from tests.behaviour.memory_store import Memory
 from tests.conftest import Serve, Until
@@ -23,15 +24,15 @@ class Limited(Memory):
 
     def __init__(self) -> None:
         super().__init__()
-        self.gate = asyncio.Event()
-        self.gate.set()
+        self.admission = asyncio.Event()
+        self.admission.set()
         self.refuses: Callable[[Sequence[Change]], str] = lambda _: ""
         self.sizes: list[int] = []
 
     async def write(self, changes: Sequence[Change], given: Change | None = None) -> bool:
         ours = [change for change in changes if change.place.child]
         if ours:
-            await self.gate.wait()
+            await self.admission.wait()
         if reason := self.refuses(changes):
             raise StoreError(reason)
         if ours:
@@ -85,18 +86,18 @@ async def test_a_write_has_only_so_many_entries_or_ends(
     bus: EventBus, store: Limited, serve: Serve, until: Until
 ) -> None:
     session = await serve(bus)
-    store.gate.clear()
+    store.admission.clear()
     connecting = asyncio.create_task(connect(session, 90))
     await until(lambda: len(journal_of(bus)._entries) == 90)
-    store.gate.set()
+    store.admission.set()
     clients = await connecting
     assert statuses(clients) == {101: 90}
-    store.gate.clear()
+    store.admission.clear()
     for client in clients:
         assert isinstance(client, aiohttp.ClientWebSocketResponse)
         client._response.close()
     await until(lambda: len(journal_of(bus)._strikes) == 90)
-    store.gate.set()
+    store.admission.set()
     await until(lambda: not store.entries())
     assert max(store.sizes) <= MOST
 
@@ -125,10 +126,10 @@ async def test_a_store_that_takes_few_changes_at_once_refuses_nobody(
 ) -> None:
     session = await serve(bus)
     store.refuses = lambda changes: "too many" if len(changes) > limit and changes[0].place.child else ""
-    store.gate.clear()
+    store.admission.clear()
     connecting = asyncio.create_task(connect(session, 40))
     await until(lambda: len(journal_of(bus)._entries) == 40)
-    store.gate.set()
+    store.admission.set()
     clients = await connecting
     assert statuses(clients) == {101: 40}
     for client in clients:
@@ -144,11 +145,11 @@ async def test_an_entry_that_the_store_refuses_is_refused_alone(
     store.refuses = lambda changes: (
         "too large" if any(len(change.document or b"") > 5_000 for change in changes) else ""
     )
-    store.gate.clear()
+    store.admission.clear()
     good = asyncio.create_task(connect(session, 30))
     bad = asyncio.create_task(connect(session, 2, "/public?size=6000"))
     await until(lambda: len(journal_of(bus)._entries) == 32)
-    store.gate.set()
+    store.admission.set()
     assert statuses(await good) == {101: 30}
     assert statuses(await bad) == {503: 2}
 
@@ -164,11 +165,11 @@ async def test_in_an_outage_nobody_waits_for_each_half(
         tries += any(change.document is not None and change.place.child for change in changes)
         return "away"
 
-    store.gate.clear()
+    store.admission.clear()
     connecting = asyncio.create_task(connect(session, 40))
     await until(lambda: len(journal_of(bus)._entries) == 40)
     store.refuses = away
-    store.gate.set()
+    store.admission.set()
     assert statuses(await connecting) == {503: 40}
     # The first handshake alone, and then all the others together.
     assert tries <= 4
@@ -182,20 +183,20 @@ async def test_who_is_entered_again_is_struck_out_no_more(
     await session.ws_connect("/public")
     (connection,) = bus.connections()
     journal = journal_of(bus)
-    store.gate.clear()
+    store.admission.clear()
     for _ in range(3):
-        journal.strike(connection)
+        journal.remove(connection)
         entering = asyncio.create_task(journal.enter(connection))
         await asyncio.sleep(0)
-    store.gate.set()
+    store.admission.set()
     await entering
     assert store.entries() == [connection.id]
     # And an end is written behind the entry that waits before it.
-    store.gate.clear()
+    store.admission.clear()
     entering = asyncio.create_task(journal.enter(connection))
     await until(lambda: connection in journal._entries)
-    journal.strike(connection)
-    store.gate.set()
+    journal.remove(connection)
+    store.admission.set()
     await entering
     await until(lambda: not store.entries())
     connection.journaled = False
@@ -214,14 +215,14 @@ async def test_ends_go_in_the_writes_of_entries_and_refuse_none_of_them(
     # They are asked for in one turn of the loop, so the entry is written first, and the end with it.
     entering = asyncio.create_task(journal.enter(other))
     await asyncio.sleep(0)
-    journal.strike(connection)
+    journal.remove(connection)
     before = len(store.sizes)
     await entering
     assert store.sizes[before:] == [2]
     assert store.entries() == [other.id]
     # An end that the store does not take leaves the entry to be written alone.
     store.refuses = lambda changes: "as asked" if any(change.document is None for change in changes) else ""
-    journal.strike(other)
+    journal.remove(other)
     await journal.enter(connection)
     assert connection.id in store.entries()
     store.refuses = lambda _: ""

@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from eventbus import Context, EventBus, Identity, LimitReached, Next
-from eventbus.gate import Limits
-from eventbus.sockets import BusSocket, SocketOptions
+from eventbus.connections.admission import Limits
+from eventbus.connections.sockets import BusSocket, SocketOptions
 from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
 from tests.raw_client import PING, PONG, TEXT, RawClient, masked
@@ -29,7 +29,7 @@ async def refused(session: aiohttp.ClientSession, path: str = "/public") -> int:
 async def test_connections(
     bus: EventBus, public: BusSocket, serve: Serve, until: Until, limit: str, status: int
 ) -> None:
-    bus.gate.limits = Limits(**{limit: 2})
+    bus.admission.limits = Limits(**{limit: 2})
     session = await serve(bus)
     async with session.ws_connect("/public"):
         async with session.ws_connect("/public"):
@@ -37,15 +37,15 @@ async def test_connections(
         await until(lambda: len(public.connections) == 1)
         async with session.ws_connect("/public"):
             assert await refused(session) == status
-    assert bus.gate.refused == {limit: 2}
+    assert bus.admission.refused == {limit: 2}
     await until(lambda: not public.connections)
-    assert not bus.gate._addresses
+    assert not bus.admission._addresses
 
 
 async def test_connections_of_one_user(
     bus: EventBus, public: BusSocket, ends: Ends, serve: Serve, until: Until
 ) -> None:
-    bus.gate.limits = Limits(per_user=1)
+    bus.admission.limits = Limits(per_user=1)
 
     @public.on("connect")
     async def identify(ctx: Context, call_next: Next) -> Context:
@@ -63,11 +63,11 @@ async def test_connections_of_one_user(
     async with session.ws_connect("/public?user=a"):
         pass
     await until(lambda: not public.connections)
-    assert not bus.gate._users
+    assert not bus.admission._users
 
 
 async def test_connect_chains_at_once(bus: EventBus, public: BusSocket, serve: Serve, until: Until) -> None:
-    bus.gate.limits = Limits(connecting=1)
+    bus.admission.limits = Limits(connecting=1)
     go_on = asyncio.Event()
 
     @public.on("connect")
@@ -85,14 +85,14 @@ async def test_connect_chains_at_once(bus: EventBus, public: BusSocket, serve: S
 
 
 async def test_memory(bus: EventBus, public: BusSocket, serve: Serve) -> None:
-    bus.gate.limits = Limits(memory=1)
+    bus.admission.limits = Limits(memory=1)
     session = await serve(bus)
-    await asyncio.to_thread(bus.gate.look)
-    assert bus.gate.memory > 1_000_000
+    await asyncio.to_thread(bus.admission.look)
+    assert bus.admission.memory > 1_000_000
     assert await refused(session) == 503
-    bus.gate.limits = Limits(memory=bus.gate.memory * 100)
+    bus.admission.limits = Limits(memory=bus.admission.memory * 100)
     await (await session.ws_connect("/public")).close()
-    bus.gate.limits = Limits()
+    bus.admission.limits = Limits()
 
 
 async def test_subscriptions(bus: EventBus, public: BusSocket, serve: Serve) -> None:
@@ -107,7 +107,7 @@ async def test_subscriptions(bus: EventBus, public: BusSocket, serve: Serve) -> 
         await connection.unsubscribe("a")
         await connection.subscribe("c")
         assert sorted(connection.channels) == ["b", "c"]
-    assert bus.gate.refused == {"subscriptions": 1}
+    assert bus.admission.refused == {"subscriptions": 1}
 
 
 async def test_the_length_of_a_channels_name(bus: EventBus, public: BusSocket, serve: Serve) -> None:
@@ -123,7 +123,7 @@ async def test_the_length_of_a_channels_name(bus: EventBus, public: BusSocket, s
         with pytest.raises(LimitReached, match="at most 8 bytes"):
             await public.publish("x" * 9, "")
         assert sorted(connection.channels) == sorted(["x" * 8, "ä" * 4, "a.b.cd.>"])
-    assert bus.gate.refused == {"channel_length": 7}
+    assert bus.admission.refused == {"channel_length": 7}
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ async def test_the_depth_of_json(
         await client.send_str(text)
         said = await client.receive_str(timeout=10)
     assert said == ("True" if fits else "the JSON is nested more than 3 levels deep")
-    assert bus.gate.refused == ({} if fits else {"json_depth": 1})
+    assert bus.admission.refused == ({} if fits else {"json_depth": 1})
 
 
 @pytest.mark.parametrize(("limit", "count"), [({"max_messages": 5}, 5), ({"max_bytes": 300}, 3)])
@@ -184,7 +184,7 @@ async def test_messages_a_second(
     assert answers == ["ok"] * count + [1008]
     await until(lambda: ends)
     assert ends == [(1008, f"too many {next(iter(limit)).removeprefix('max_')}")]
-    assert bus.gate.refused == {"rate": 1}
+    assert bus.admission.refused == {"rate": 1}
 
 
 EMPTY_FRAGMENTS = masked(TEXT, first=0x01) + masked(0, first=0x00) * 9
@@ -216,7 +216,7 @@ async def test_control_frames_and_short_fragments_count_as_messages(
         assert (await client.frames())[-1].close_code == 1008
         await until(lambda: ends)
     assert ends == [(1008, f"too many {next(iter(limit)).removeprefix('max_')}")]
-    assert bus.gate.refused == {"rate": 1}
+    assert bus.admission.refused == {"rate": 1}
 
 
 async def test_the_long_fragments_of_a_message_count_as_one_message(
@@ -276,4 +276,4 @@ async def test_a_link_that_passes_json_on_can_ask_how_deep_it_is(
         await client.send_str(text)
         said = await client.receive_str(timeout=10)
     assert said == ("fits" if fits else "the JSON is nested more than 3 levels deep")
-    assert bus.gate.refused == ({} if fits else {"json_depth": 1})
+    assert bus.admission.refused == ({} if fits else {"json_depth": 1})

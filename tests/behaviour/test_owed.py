@@ -14,10 +14,12 @@ import aiohttp
 import eventbus_connections
 import pytest
 
-from eventbus import Context, EventBus, Next, compose, owed, reruns
+from eventbus import Context, EventBus, Next, compose
+from eventbus.connections.sockets import BusSocket
+from eventbus.durability import reruns
+from eventbus.durability import retries as owed
 from eventbus.errors import StoreError
 from eventbus.host import Host
-from eventbus.sockets import BusSocket
 from eventbus.store import Place, sqlite_file
 from tests.conftest import Serve, Until
 

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import ClientSession, WSMsgType, WSServerHandshakeError, web
 
 from eventbus import Context, EventBus, Next, Reject
+from eventbus.connections.sockets import BusSocket, SocketOptions
 from eventbus.hookspecs import Outcome
-from eventbus.sockets import BusSocket, SocketOptions
 from tests.conftest import Serve, Until
 
 from .conftest import Ends
@@ -92,7 +92,7 @@ async def test_in_connect_it_is_a_refusal(
 ) -> None:
     outcomes: list[Outcome] = []
     if observed:
-        bus.observers = (("observer", outcomes.append),)
+        bus.services.observers = (("observer", outcomes.append),)
 
     async def bad(ctx: Context, call_next: Next) -> Context:
         thing = Dumb()
@@ -109,7 +109,7 @@ async def test_in_connect_it_is_a_refusal(
     await echo(session)
     assert [count for (_, event, _), count in bus.failures.items() if event == "connect"] == [2]
     assert not public.connections
-    assert bus.gate.closed_to("127.0.0.1") is None
+    assert bus.admission.closed_to("127.0.0.1") is None
     if observed:
         assert {outcome.result for outcome in outcomes if outcome.socket == "public"} <= {
             "failed",
@@ -199,7 +199,7 @@ async def test_in_an_observer_and_a_topic_it_is_logged(
         seen.append(data)
         raise error()
 
-    bus.observers = (("observer", observe),)
+    bus.services.observers = (("observer", observe),)
     bus.topic("news").subscribe(handle)
     session = await serve(bus)
     await echo(session)
@@ -311,7 +311,7 @@ async def test_a_reject_within_a_group_refuses_as_by_itself(
     bus: EventBus, public: BusSocket, serve: Serve, deep: bool
 ) -> None:
     outcomes: list[Outcome] = []
-    bus.observers = (("watch", outcomes.append),)
+    bus.services.observers = (("watch", outcomes.append),)
 
     async def check() -> None:
         if deep:
@@ -331,7 +331,7 @@ async def test_a_reject_within_a_group_refuses_as_by_itself(
         await session.ws_connect("/public")
     assert [outcome.result for outcome in outcomes] == ["rejected"]
     assert not bus.failures
-    assert bus.gate.refused == {"rejected": 1}
+    assert bus.admission.refused == {"rejected": 1}
 
 
 async def test_a_reject_beside_another_error_is_a_failure(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from eventbus import Context, EventBus, Next
-from eventbus.sockets import BusSocket
+from eventbus.connections.sockets import BusSocket
 from tests.conftest import Serve, Until
 
 NAMES = ["id", "state", "socket", "outbox", "handshake", "task", "wire", "channels", "session"]

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 
-from eventbus import Context, EventBus, Next, recovery, reruns, takeover
-from eventbus.entries import Entry
+from eventbus import Context, EventBus, Next
+from eventbus.cluster.node import NOBODY, this_node
+from eventbus.cluster.standing import NODES, encode
+from eventbus.connections.sockets import BusSocket
+from eventbus.durability import recovery, reruns, takeover
+from eventbus.durability.entries import Entry
+from eventbus.durability.journal import connections_of
 from eventbus.errors import StoreError
-from eventbus.journal import connections_of
-from eventbus.node import NOBODY, this_node
-from eventbus.sockets import BusSocket
-from eventbus.standing import NODES, encode
 from eventbus.store.protocol import Change
 from tests.behaviour.memory_store import Memory
 from tests.conftest import Until

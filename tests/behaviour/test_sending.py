@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from eventbus import ConnectionGone, Context, EventBus, Next
-from eventbus.flusher import AHEAD
-from eventbus.sockets import BusSocket
+from eventbus.connections.sockets import BusSocket
+from eventbus.delivery.flusher import AHEAD
 from tests.conftest import Serve, Until
 
 

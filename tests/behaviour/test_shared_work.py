@@ -9,12 +9,12 @@ import pytest
 from aiohttp import WSMsgType
 
 from eventbus import ConnectionGone, Context, EventBus, Next
-from eventbus import bus as bus_module
 from eventbus.broker import Publication
-from eventbus.flusher import Flusher
-from eventbus.heartbeats import Beating, Heartbeats
-from eventbus.sockets import BusSocket
-from eventbus.supervision import Supervisor
+from eventbus.bus import core as bus_module
+from eventbus.connections.heartbeats import Beating, Heartbeats
+from eventbus.connections.sockets import BusSocket
+from eventbus.delivery.flusher import Flusher
+from eventbus.tasks.supervision import Supervisor
 from tests.conftest import Serve, Until
 
 
@@ -114,8 +114,8 @@ async def test_one_look_that_raises_stops_neither_the_others_nor_the_sweep(
     monkeypatch.setattr(bus_module, "SWEEP_INTERVAL", 0.01)
     monkeypatch.setattr(public, "watch", watch)
     monkeypatch.setattr(other, "watch", lambda now: looks.append("other"))
-    monkeypatch.setattr(bus.gate, "look", panic)
-    bus.gate.limits = bus.gate.limits.__class__(memory=1 << 60)
+    monkeypatch.setattr(bus.admission, "look", panic)
+    bus.admission.limits = bus.admission.limits.__class__(memory=1 << 60)
     await serve(bus)
     await until(lambda: looks.count("other") >= 3 and bus.supervisor.crashes["the look at memory"] >= 2)
     assert looks.count("public") >= 3

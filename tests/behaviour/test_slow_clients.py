@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from eventbus import ConnectionGone, EventBus
-from eventbus.connection import ClientConnection
-from eventbus.deflate import Compression
-from eventbus.sockets import BusSocket
+from eventbus.connections.connection import ClientConnection
+from eventbus.connections.sockets import BusSocket
+from eventbus.protocol.deflate import Compression
 from tests.conftest import Serve, Until
 from tests.raw_client import CLOSE, TEXT, Frame, RawClient
 
@@ -113,8 +113,8 @@ async def test_of_some_channels_only_the_latest_per_key_waits(
                 await public.publish("prices.btc", f"{number} {key}", key=key)
             await public.publish("news", f"{number} news")
         assert bus.dropped == {("public", "superseded"): 198}
-        assert bus.ledger.channels == {("public", "prices.btc", "superseded"): 198}
-        assert {loss.connection_id for loss in bus.ledger.last} == {connection.id}
+        assert bus.losses.channels == {("public", "prices.btc", "superseded"): 198}
+        assert {loss.connection_id for loss in bus.losses.last} == {connection.id}
         received = [await client.receive() for _ in range(sent + 102)]
     texts = [frame.payload.decode() for frame in received[sent:]]
     assert texts == [*(f"{number} news" for number in range(99)), "99 bid", "99 ask", "99 news"]
@@ -129,9 +129,12 @@ async def test_everyone_else_gets_every_message(bus: EventBus, public: BusSocket
         async with session.ws_connect("/public") as client:
             (reading,) = (each for each in public.connections.values() if each is not late)
             await reading.subscribe("all")
-            for number in range(3000):
+            # What the system keeps for a client that does not read is some megabytes, and not always the same.
+            for number in range(20_000):
                 await public.publish("all", f"{number} {KIB}")
                 assert (await client.receive_str(timeout=10)).startswith(f"{number} ")
+                if not late.sendable:
+                    break
         assert not late.sendable
         assert late.outbox.size < 400_000
 

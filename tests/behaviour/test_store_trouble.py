@@ -9,13 +9,14 @@ from typing import Any
 import aiohttp
 import pytest
 
-from eventbus import Context, EventBus, Next, calls
+from eventbus import Context, EventBus, Next
 from eventbus.config import HealthConfig
+from eventbus.durability.journal import connections_of
 from eventbus.errors import StoreError
-from eventbus.journal import connections_of
 from eventbus.store import Place, checked
 from eventbus.store.checked import CheckedStore, Doubtful
 from eventbus.store.protocol import Change
+from eventbus.tasks import calls
 from tests.behaviour.memory_store import Memory
 from tests.conftest import Serve, Until
 

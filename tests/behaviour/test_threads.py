@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eventbus import Context, EventBus, Next, WrongThread
-from eventbus.sockets import BusSocket
+from eventbus.connections.sockets import BusSocket
 from eventbus.store import Place
 from tests.conftest import Serve
 

@@ -13,13 +13,14 @@ import pytest
 from aiohttp import ClientSession, WSServerHandshakeError
 from multidict import istr
 
-from eventbus import Context, EventBus, Identity, Next, entries
+from eventbus import Context, EventBus, Identity, Next
+from eventbus.cluster.node import this_node
+from eventbus.cluster.standing import NODES, encode
+from eventbus.connections.sockets import BusSocket
 from eventbus.context import Handshake
-from eventbus.entries import DEPTH, Entry, entry_of, read_entry
-from eventbus.journal import connections_of
-from eventbus.node import this_node
-from eventbus.sockets import BusSocket
-from eventbus.standing import NODES, encode
+from eventbus.durability import entries
+from eventbus.durability.entries import DEPTH, Entry, entry_of, read_entry
+from eventbus.durability.journal import connections_of
 from eventbus.store.protocol import Change
 from tests.conftest import Serve, Until
 

@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from eventbus import Context, EventBus, Next
-from eventbus.sockets import BusSocket
+from eventbus.connections.sockets import BusSocket
 from tests.behaviour.conftest import Ends
 from tests.conftest import Serve, Until
 from tests.raw_client import BINARY, CLOSE, PING, PONG, TEXT, RawClient, masked
@@ -309,7 +309,7 @@ async def test_who_ends_its_side_and_reads_nothing_is_not_kept(
         client.writer.write_eof()
         await until(lambda: ends)
         assert ends == [(1006, "")]
-        assert bus.ledger.totals["public", "gone"] >= waiting
+        assert bus.losses.totals["public", "gone"] >= waiting
     await until(lambda: not public.connections)
     assert len(ends) == 1
 

@@ -15,7 +15,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterable
 
-from eventbus.audiences import Audiences
+from eventbus.channels.audiences import Audiences
 
 CHANNELS, MEMBERS, EACH, PATTERNS = 100_000, 10_000, 100, 10_000
 MATCHES, ROUNDS = 100_000, 9

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventbus.audiences import (
+from eventbus.channels.audiences import (
     BACK_TO_TUPLE,
     MAX_PATTERN_TOKENS,
     MOST_IN_TUPLE,
@@ -88,8 +88,8 @@ def test_any_sequence_ends_as_the_model_says(
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         # With 1, recipients are kept wherever there is more than one audience.
-        patch.setattr("eventbus.audiences.MANY", many)
-        patch.setattr("eventbus.audiences.KEPT", 2)
+        patch.setattr("eventbus.channels.audiences.MANY", many)
+        patch.setattr("eventbus.channels.audiences.KEPT", 2)
         follow(steps, channels)
 
 
@@ -301,7 +301,7 @@ def test_a_channel_that_many_patterns_fit_is_matched_once_until_one_of_them_chan
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("eventbus.audiences.KEPT_MEMBERS", 1000)
+    monkeypatch.setattr("eventbus.channels.audiences.KEPT_MEMBERS", 1000)
     audiences: Audiences[int] = Audiences()
     for number in range(100):
         audiences.subscribe("*." * (number % 20) + ">", number)

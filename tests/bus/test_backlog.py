@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventbus.backlog import Backlog, Policy
+from eventbus.delivery.backlog import Backlog, Policy
 
 Dropped = Counter[str]
 

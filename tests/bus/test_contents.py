@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eventbus.contents import Files, apart, contents, within
+from eventbus.tasks.contents import Files, apart, contents, within
 
 LONG = 3600.0
 

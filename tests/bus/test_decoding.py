@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventbus.decoding import SHORT, decode, decode_extreme, decode_json
+from eventbus.protocol.decoding import SHORT, decode, decode_extreme, decode_json
 
 NUMBERS = ["1e308", "9.00001e300", "1E+289", "-1e0308", "4.9e-324", "1e-320", "1.7976931348623157e308"]
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from eventbus.deflate import TAIL, Compression, Deflate, Offer, negotiate, read
-from eventbus.frames import COMPRESSED, TEXT, Message
+from eventbus.protocol.deflate import TAIL, Compression, Deflate, Offer, negotiate, read
+from eventbus.protocol.frames import COMPRESSED, TEXT, Message
 from eventbus.server.fields import extensions
 
 PLAIN = Compression(min_size=0)

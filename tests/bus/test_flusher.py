@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventbus.backlog import Backlog
-from eventbus.deflate import TAIL, Compression, Deflate
-from eventbus.flusher import ADMITTED, AHEAD, ROUND, SECONDS, SLICE, Flusher
-from eventbus.frames import encode
-from eventbus.outbox import CHUNK, JOINED, Outbox
+from eventbus.delivery.backlog import Backlog
+from eventbus.delivery.flusher import ADMITTED, AHEAD, ROUND, SECONDS, SLICE, Flusher
+from eventbus.delivery.outbox import CHUNK, JOINED, Outbox
+from eventbus.protocol.deflate import TAIL, Compression, Deflate
+from eventbus.protocol.frames import encode
 
 
 class NotedWire:
@@ -282,7 +282,7 @@ def payload(frame: bytes) -> bytes:
 async def test_a_large_audience_is_served_in_slices_that_let_others_have_their_turn(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("eventbus.flusher.SECONDS", 60)
+    monkeypatch.setattr("eventbus.delivery.flusher.SECONDS", 60)
     flusher = Flusher(1)
     audience = [opened(flusher) for _ in range(3 * SLICE + 1)]
     for outbox, _ in audience:

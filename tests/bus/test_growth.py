@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from eventbus.audiences import Audiences
-from eventbus.backlog import Backlog
+from eventbus.channels.audiences import Audiences
+from eventbus.delivery.backlog import Backlog
 from eventbus.server.application import EventBus
 from eventbus.server.http import RequestHandler, Runner
 from eventbus.server.wire import SocketWire

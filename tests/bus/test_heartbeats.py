@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from eventbus.heartbeats import Beating, Heartbeats
+from eventbus.connections.heartbeats import Beating, Heartbeats
 from tests.conftest import Until
 
 

@@ -12,7 +12,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given
 
-from eventbus.nesting import Nesting, climbs, deeper, outside_strings
+from eventbus.protocol.nesting import Nesting, climbs, deeper, outside_strings
 
 if TYPE_CHECKING:
     from _typeshed import TraceFunction

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from eventbus import EventBus, supervision
+from eventbus import EventBus
 from eventbus.config import Secret
-from eventbus.supervision import Supervisor
+from eventbus.tasks import supervision
+from eventbus.tasks.supervision import Supervisor
 from tests.conftest import Serve, Until
 
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from eventbus import EventBus, topics
+from eventbus import EventBus
+from eventbus.bus import topics
 from tests.conftest import Until
 
 

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from eventbus.turns import BUDGET, SLICES, Turns
+from eventbus.tasks.turns import BUDGET, SLICES, Turns
 
 
 async def test_all_go_on_in_order_however_they_wait() -> None:
@@ -49,7 +49,7 @@ async def test_few_conversations_are_woken_in_each_turn() -> None:
 
 async def test_slices_that_take_their_time_take_one_turn_each(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("eventbus.turns.monotonic", lambda: now[0])
+    monkeypatch.setattr("eventbus.tasks.turns.monotonic", lambda: now[0])
     turns = Turns()
     done: list[int] = []
 
@@ -73,7 +73,7 @@ async def test_a_turn_is_late_once_its_time_is_used_up_and_the_next_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("eventbus.turns.monotonic", lambda: now[0])
+    monkeypatch.setattr("eventbus.tasks.turns.monotonic", lambda: now[0])
     turns = Turns()
     assert not turns.late()
     now[0] += BUDGET / 2

@@ -9,11 +9,11 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventbus.backlog import Backlog, Policy
-from eventbus.deflate import TAIL, Compression, Deflate
-from eventbus.flusher import Flusher
-from eventbus.frames import COMPRESSED, Message, encode
-from eventbus.outbox import Outbox
+from eventbus.delivery.backlog import Backlog, Policy
+from eventbus.delivery.flusher import Flusher
+from eventbus.delivery.outbox import Outbox
+from eventbus.protocol.deflate import TAIL, Compression, Deflate
+from eventbus.protocol.frames import COMPRESSED, Message, encode
 
 OPTIONS = Compression(min_size=8, context_takeover=True)
 NOTICE = "missed "

@@ -10,7 +10,7 @@ import pytest
 
 from eventbus import Context, Next, NotFound, StoreError
 from eventbus.chain import Link, blamed, build
-from eventbus.failures import store_failed
+from eventbus.connections.failures import store_failed
 from tests.chain.links import context, passing
 
 

@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from eventbus import waiting
+from eventbus.bus.lifespans import Lifespan, enter
 from eventbus.errors import PluginBroken
-from eventbus.lifespans import Lifespan, enter
+from eventbus.tasks import waiting
 from tests.conftest import Project
 
 LIFE = """

@@ -18,7 +18,7 @@ ROUNDS = int(os.environ.get("EVENTBUS_FAULTS", "12"))
 
 FAR_APART = """\
 import sys
-import eventbus.recovery as recovery
+import eventbus.durability.recovery as recovery
 from eventbus.cli.main import main
 
 # As if they were on two machines, and in a hurry.

@@ -188,7 +188,7 @@ def test_a_module_that_raises_what_a_stop_raises_is_at_fault(project: Project) -
     project.write("app.py", APP.format(""))
     config(project, NAMES)
     server = project.serve()
-    project.write("app.py", "from eventbus.signals import Stopped\nraise Stopped('me')\n")
+    project.write("app.py", "from eventbus.signals.signals import Stopped\nraise Stopped('me')\n")
     assert "its import failed: Stopped: me" in server.reload(r"refused[^\n]*\n[^\n]*Stopped")
     project.write("app.py", APP.format(RAN))
     server.reload()

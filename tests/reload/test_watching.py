@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from eventbus.server.watching import written_here
+from eventbus.run.watching import written_here
 from tests.conftest import Project, Server
 from tests.reload.test_reload import ANSWER, CONFIG, ask, connected, prepare
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from eventbus import EventBus
-from eventbus.files import FileLimit
-from eventbus.gate import Gate, Limits
+from eventbus.connections.admission import Admission, Limits
+from eventbus.connections.files import FileLimit
 from eventbus.server.listener import Listener
 from tests.conftest import Hunt, Until
 from tests.server.conftest import Listen
@@ -59,10 +59,10 @@ async def test_many_at_once(echoing: EventBus, listening: Listen, until: Until, 
         for _ in range(400):
             # The loop stands still meanwhile, so that all of them wait.
             clients.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
-        await until(lambda: echoing.gate.http == 400)
+        await until(lambda: echoing.admission.http == 400)
         assert len(looks.more) < 100
         assert looks.taken == 400
-    await until(lambda: echoing.gate.http == 0)
+    await until(lambda: echoing.admission.http == 0)
 
 
 async def test_the_last_call_takes_all_that_wait(
@@ -91,24 +91,24 @@ async def test_one_whose_task_somebody_cancels_at_once_is_counted_no_longer_than
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     assert await asyncio.wait_for(reader.read(), 10) == b""
     writer.close()
-    await until(lambda: not echoing.gate.http)
+    await until(lambda: not echoing.admission.http)
     assert len(found) == 1
 
 
 def test_files_and_limits_are_shared_out_whichever_is_known_last() -> None:
     files, limits = FileLimit(200, 20), Limits(http=30, connections=0)
-    one, other = Gate(), Gate()
+    one, other = Admission(), Admission()
     one.files, one.limits = files, limits
     other.limits = limits
     other.files = files
-    for gate in (one, other):
-        assert (gate.max_http, gate.ceiling) == (files.http(30), files.ceiling)
+    for admission in (one, other):
+        assert (admission.max_http, admission.ceiling) == (files.http(30), files.ceiling)
         for _ in range(files.connections(30)):
-            assert gate.closed_to(None) is None
-            gate.arrive(None)
-        full = gate.closed_to(None)
+            assert admission.closed_to(None) is None
+            admission.arrive(None)
+        full = admission.closed_to(None)
         assert full is not None
         assert full.reason == "files"
-        gate.files = None
-        assert gate.closed_to(None) is None
-        assert gate.max_http == 30
+        admission.files = None
+        assert admission.closed_to(None) is None
+        assert admission.max_http == 30

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from eventbus import Context, EventBus, Next
-from eventbus.inboxes import Inboxes
+from eventbus.connections.inboxes import Inboxes
 from eventbus.server.inbox import LIMIT
 from eventbus.server.wire import SocketWire
-from eventbus.turns import BUDGET, Turns
+from eventbus.tasks.turns import BUDGET, Turns
 from tests.conftest import Serve, Until
 from tests.raw_client import BINARY, TEXT, RawClient, masked
 from tests.server.test_reader import Transport
@@ -27,7 +27,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        for module in ("eventbus.turns", "eventbus.server.conversation"):
+        for module in ("eventbus.tasks.turns", "eventbus.server.conversation"):
             monkeypatch.setattr(f"{module}.monotonic", lambda: self.now)
 
 
@@ -36,19 +36,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def wires(count: int, bus: Any, *, compressed: bool = False) -> list[SocketWire]:
-    """So many wires of one bus that nobody reads from."""
+def wires(count: int, services: Any, *, compressed: bool = False) -> list[SocketWire]:
+    """So many wires that nobody reads from."""
     options: Any = SimpleNamespace(heartbeat=0, max_message_size=2**20, max_messages=0, max_bytes=0)
     made = []
     for _ in range(count):
         outbox = SimpleNamespace(deflate=compressed or None)
-        connection: Any = SimpleNamespace(outbox=outbox, socket=SimpleNamespace(bus=bus))
+        connection: Any = SimpleNamespace(outbox=outbox, socket=SimpleNamespace(services=services))
         transport: Any = Transport()
         made.append(SocketWire(connection, transport, options))
     return made
 
 
-def bus_of(turns: Turns) -> Any:
+def services_of(turns: Turns) -> Any:
     return SimpleNamespace(turns=turns, inboxes=Inboxes(turns))
 
 
@@ -70,7 +70,7 @@ async def test_what_many_clients_compressed_is_inflated_in_turns(
         clock.now += BUDGET / 2
 
     monkeypatch.setattr(SocketWire, "_take", taking)
-    crowd = wires(CLIENTS, bus_of(Turns()), compressed=True)
+    crowd = wires(CLIENTS, services_of(Turns()), compressed=True)
     frame = bomb(size)
     for wire in crowd:
         wire.data_received(frame)
@@ -88,7 +88,7 @@ async def test_what_many_clients_compressed_is_inflated_in_turns(
 async def test_a_short_message_of_each_client_is_taken_at_once_and_asks_no_clock(
     monkeypatch: pytest.MonkeyPatch, until: Until
 ) -> None:
-    crowd = wires(CLIENTS, bus_of(Turns()))
+    crowd = wires(CLIENTS, services_of(Turns()))
     for wire in crowd:
         # The first read finds out where a frame begins.
         wire.data_received(masked(TEXT, b"first"))
@@ -99,7 +99,7 @@ async def test_a_short_message_of_each_client_is_taken_at_once_and_asks_no_clock
         asked.append(1.0)
         return 1.0
 
-    monkeypatch.setattr("eventbus.turns.monotonic", ask)
+    monkeypatch.setattr("eventbus.tasks.turns.monotonic", ask)
     for wire in crowd:
         wire.data_received(masked(TEXT, b"a short message"))
     assert {len(wire.inbox) for wire in crowd} == {2}
@@ -110,7 +110,7 @@ async def test_messages_that_wait_in_many_inboxes_are_handled_in_turns(
     clock: Clock, bus: EventBus, serve: Serve, until: Until
 ) -> None:
     public = bus.socket("public", path="/public")
-    gate = asyncio.Event()
+    admission = asyncio.Event()
     clients, each = 100, 20
     handled: list[int] = []
     begun: list[str] = []
@@ -119,7 +119,7 @@ async def test_messages_that_wait_in_many_inboxes_are_handled_in_turns(
     async def handle(ctx: Context, call_next: Next) -> Context:
         if ctx.request.data == b"first":
             begun.append(ctx.connection.id)
-            await gate.wait()
+            await admission.wait()
         else:
             clock.now += BUDGET / 8
             handled[-1] += 1
@@ -135,7 +135,7 @@ async def test_messages_that_wait_in_many_inboxes_are_handled_in_turns(
             client.writer.write(masked(TEXT, b"first") + masked(TEXT, b"more") * each)
         await until(lambda: len(begun) == clients)
         handled.append(0)
-        gate.set()
+        admission.set()
         while sum(handled) < clients * each:
             await asyncio.sleep(0)
             handled.append(0)

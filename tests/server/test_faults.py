@@ -68,7 +68,7 @@ async def test_a_malformed_host_is_refused_everywhere(
         answer = await said(port, request)
         assert statuses(answer) == [400], host
         assert answer.endswith(b"\r\nthe Host header is malformed\n"), host
-    assert hooked.gate.refused["bad_request"] == len(BAD_HOSTS)
+    assert hooked.admission.refused["bad_request"] == len(BAD_HOSTS)
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
     for host in GOOD_HOSTS:
         answer = await said(
@@ -100,7 +100,7 @@ async def test_a_target_that_nobody_can_read_leaves_nothing_open(
         found = statuses(await said(port, head.encode() + LIVE))
         readable = method == "OPTIONS" or target.startswith("//")
         assert found == ([found[0], 200] if readable else [400]), target
-    await until(lambda: hooked.gate.http == 0)
+    await until(lambda: hooked.admission.http == 0)
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
     assert b" 200 " in await said(port, LIVE)
 
@@ -112,7 +112,7 @@ async def test_another_version_of_http_is_refused(hooked: EventBus, listening: L
         answer = await said(port, f"GET {page} HTTP/{version}\r\nHost: a\r\n\r\n".encode())
         assert statuses(answer) == [status], version
         assert answer.startswith(b"HTTP/1."), version
-    assert hooked.gate.refused["bad_request"] == 4
+    assert hooked.admission.refused["bad_request"] == 4
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -133,7 +133,7 @@ async def test_what_a_client_expects_is_not_said_again(
         answer = await said(port, head + b"Expect: " + expected + b"\r\n\r\nabc")
         assert statuses(answer) == [417]
         assert b"my-secret" not in answer
-    assert hooked.gate.refused["bad_request"] == len(odd)
+    assert hooked.admission.refused["bad_request"] == len(odd)
     assert "my-secret" not in caplog.text
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
     # HTTP/1.0 has no such thing, and says nothing with it.
@@ -144,7 +144,7 @@ async def test_what_a_client_expects_is_not_said_again(
 async def test_a_handshake_that_expects_something_is_counted(echoing: EventBus, listening: Listen) -> None:
     port = await listening(echoing)
     assert statuses(await said(port, handshake("/public", "Expect: my-secret"))) == [417]
-    assert echoing.gate.refused == {"bad_request": 1}
+    assert echoing.admission.refused == {"bad_request": 1}
 
 
 async def test_who_expects_to_go_on_and_is_gone(
@@ -156,7 +156,7 @@ async def test_who_expects_to_go_on_and_is_gone(
         head = f"POST {page} HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n"
         writer.write(LIVE.replace(b"close", b"keep-alive") * 20 + head.encode())
         writer.transport.abort()
-    await until(lambda: hooked.gate.http == 0)
+    await until(lambda: hooked.admission.http == 0)
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR], caplog.text
 
 

@@ -9,7 +9,7 @@ import sys
 import aiohttp
 import pytest
 
-from eventbus.files import FileLimit
+from eventbus.connections.files import FileLimit
 from tests.conftest import OPERATOR, Project, Server, status_of
 from tests.raw_client import TEXT, RawClient
 from tests.server.conftest import LIVE, said
@@ -166,7 +166,7 @@ async def main():
     for each in taken:
         os.close(each)
     await answered(children[2])
-    print(bus.gate.refused["files"])
+    print(bus.admission.refused["files"])
     for each in children:
         each.communicate()
     await runner.cleanup()

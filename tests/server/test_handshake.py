@@ -251,7 +251,7 @@ async def test_who_ends_its_side_behind_a_request_gets_its_answers(
         writer.transport.abort()
     assert status(await head(port, request[:9], end=True)) == 400
     assert await head(port, end=True) == b""
-    await until(lambda: echoing.gate.http == 0)
+    await until(lambda: echoing.admission.http == 0)
 
 
 async def test_who_ends_its_side_behind_a_handshake(
@@ -326,9 +326,9 @@ async def test_every_refusal_is_counted_and_says_why(
     port = await listening(echoing)
     for number, (request, reason, expected) in enumerate(REFUSALS):
         caplog.clear()
-        before = echoing.gate.refused[reason]
+        before = echoing.admission.refused[reason]
         await head(port, request)
-        assert echoing.gate.refused[reason] == before + 1, number
+        assert echoing.admission.refused[reason] == before + 1, number
         records = [record for record in caplog.records if "refused 127.0.0.1" in record.getMessage()]
         assert [expected in record.getMessage() for record in records] == [True], caplog.text
         assert [getattr(record, "reason", "") for record in records] == [reason]
@@ -344,7 +344,7 @@ async def test_a_flood_of_refusals_does_not_fill_the_log(
         for _ in itertools.repeat(None, 100):
             with pytest.raises(aiohttp.WSServerHandshakeError):
                 await session.ws_connect("/nowhere")
-    assert echoing.gate.refused["no_socket"] == 100
+    assert echoing.admission.refused["no_socket"] == 100
     await until(lambda: "that are not listed" in caplog.text)
     listed = caplog.text.count("refused 127.0.0.1")
     left_out = re.findall(r"refused (\d+) more that are not listed \(no_socket: \d+\)", caplog.text)

@@ -112,7 +112,7 @@ async def test_a_head_is_bounded_as_a_whole(echoing: EventBus, listening: Listen
     async with asyncio.timeout(10):
         assert (await reader.readline())[9:12] == b"431"
     writer.transport.abort()
-    assert echoing.gate.refused["bad_request"] == 1
+    assert echoing.admission.refused["bad_request"] == 1
 
 
 async def test_one_that_never_ends_is_refused_before_its_end(echoing: EventBus, listening: Listen) -> None:

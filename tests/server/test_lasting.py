@@ -12,9 +12,9 @@ import pytest
 
 from eventbus import EventBus
 from eventbus.config import Secret
-from eventbus.server.lasting import run_to_end
-from eventbus.server.run import loop_factory
-from eventbus.signals import STOP
+from eventbus.run.lasting import run_to_end
+from eventbus.run.run import loop_factory
+from eventbus.signals.signals import STOP
 from tests.conftest import Project, Serve
 from tests.faults.waiting import wait_for
 from tests.raw_client import CLOSE, TEXT
@@ -182,7 +182,7 @@ def test_a_server_serves_on_and_still_ends_with_a_signal(project: Project, numbe
 async def test_the_status_is_there_without_the_executor_of_the_loop(bus: EventBus, serve: Serve) -> None:
     bus.serve_pages(None, status=True)
     bus.admin_token = Secret("token")
-    bus.gate.limits = dataclasses.replace(bus.gate.limits, memory=1 << 60)
+    bus.admission.limits = dataclasses.replace(bus.admission.limits, memory=1 << 60)
     session = await serve(bus)
     await asyncio.get_running_loop().shutdown_default_executor()
     async with session.get("/statusz", headers={"Authorization": "Bearer token"}) as answer:

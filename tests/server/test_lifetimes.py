@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from eventbus import EventBus
-from eventbus.gate import Limits
+from eventbus.connections.admission import Limits
 from eventbus.server import timed
 from eventbus.server.http import HttpServer, RequestHandler
 from tests.abuse.target import handshake
@@ -44,8 +44,8 @@ async def test_where_no_request_can_be_made_of_it_the_answer_is_400(
         assert answers.count(b"HTTP/1.1 200 ") == 1
         assert b" 400 " in answers
         assert b"what the client sent" not in answers
-    assert echoing.gate.refused == {"bad_request": 2}
-    await until(lambda: echoing.gate.http == 0)
+    assert echoing.admission.refused == {"bad_request": 2}
+    await until(lambda: echoing.admission.http == 0)
 
 
 async def test_whatever_ends_the_reading_ends_the_connection(
@@ -53,14 +53,14 @@ async def test_whatever_ends_the_reading_ends_the_connection(
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     caplog.set_level(logging.INFO, "eventbus")
-    echoing.gate.limits = Limits(http=3)
+    echoing.admission.limits = Limits(http=3)
     echoing.handshake_timeout = 3600
     monkeypatch.setattr(HttpServer, "_request_of", failing)
     port = await listening(echoing)
     for _ in range(10):
         assert await said(port, KEPT * 100) == b""
-        await until(lambda: echoing.gate.http == 0)
-    assert echoing.gate.refused == {"failed": 10}
+        await until(lambda: echoing.admission.http == 0)
+    assert echoing.admission.refused == {"failed": 10}
     assert "reading its requests ended with Unreadable at test_lifetimes.py:" in caplog.text
     assert "what the client sent" not in caplog.text
 
@@ -83,8 +83,8 @@ async def test_an_exception_of_the_parser_is_the_end_of_one_connection(
     assert (await said(port, b"bad"))[9:12] == b"400"
     body = b"POST /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
     assert b" 400 " in await said(port, body + KEPT * 100)
-    assert echoing.gate.refused == {"bad_request": 3}
-    await until(lambda: echoing.gate.http == 0)
+    assert echoing.admission.refused == {"bad_request": 3}
+    await until(lambda: echoing.admission.http == 0)
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
@@ -99,7 +99,7 @@ async def test_a_task_that_is_cancelled_leaves_nothing_open(
     task.cancel()
     async with asyncio.timeout(10):
         await reader.read()
-    await until(lambda: echoing.gate.http == 0)
+    await until(lambda: echoing.admission.http == 0)
     writer.transport.abort()
 
 
@@ -114,8 +114,8 @@ async def test_the_deadline_holds_where_aiohttp_keeps_none(
     for sent in (b"", b"GET /", KEPT, KEPT + b"GET /"):
         answers = await said(port, sent)
         assert answers.count(b"HTTP/1.1 200 ") == sent.count(b"/livez")
-    assert echoing.gate.refused == {"stalled": 4}
-    await until(lambda: echoing.gate.http == 0)
+    assert echoing.admission.refused == {"stalled": 4}
+    await until(lambda: echoing.admission.http == 0)
 
 
 async def test_a_websocket_of_a_route_is_told_that_its_client_has_ended(
@@ -143,7 +143,7 @@ async def test_a_websocket_of_a_route_is_told_that_its_client_has_ended(
             writer.write_eof()
             await reader.read()
         writer.transport.abort()
-        await until(lambda: echoing.gate.http == 0)
+        await until(lambda: echoing.admission.http == 0)
     await until(lambda: len(ended) == 3)
 
 

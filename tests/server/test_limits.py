@@ -12,8 +12,8 @@ import trustme
 from aiohttp import web
 
 from eventbus import EventBus
-from eventbus.addresses import network_of
-from eventbus.gate import Limits
+from eventbus.connections.addresses import network_of
+from eventbus.connections.admission import Limits
 from eventbus.server.proxy import networks
 from eventbus.server.tls import Tls, new_context
 from tests.abuse.target import handshake
@@ -48,44 +48,44 @@ def test_one_key_for_an_address(address: str, key: str) -> None:
 
 
 def test_the_key_is_what_every_limit_counts_by(echoing: EventBus) -> None:
-    gate = echoing.gate
-    gate.limits = Limits(per_address=2)
-    gate.arrive("2001:db8::1")
-    gate.arrive_http("2001:db8::2")
-    assert gate.closed_to("2001:db8::3") is not None
-    assert gate.closed_to("2001:db8:0:1::3") is None
-    gate.leave_http("2001:db8::2")
-    assert gate.closed_to("2001:db8::3") is None
+    admission = echoing.admission
+    admission.limits = Limits(per_address=2)
+    admission.arrive("2001:db8::1")
+    admission.arrive_http("2001:db8::2")
+    assert admission.closed_to("2001:db8::3") is not None
+    assert admission.closed_to("2001:db8:0:1::3") is None
+    admission.leave_http("2001:db8::2")
+    assert admission.closed_to("2001:db8::3") is None
 
 
 async def test_connections_that_say_nothing_are_counted(
     echoing: EventBus, listening: Listen, until: Until
 ) -> None:
-    gate = echoing.gate
+    admission = echoing.admission
     port = await listening(echoing)
     opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
-    await until(lambda: gate.http == 5)
+    await until(lambda: admission.http == 5)
     opened[0][1].write(handshake())
     await opened[0][0].readuntil(b"\r\n\r\n")
-    assert gate.http == 4
+    assert admission.http == 4
     for _, writer in opened:
         writer.transport.abort()
-    await until(lambda: gate.http == 0)
-    assert not gate._addresses
+    await until(lambda: admission.http == 0)
+    assert not admission._addresses
 
 
 async def test_beyond_the_limit_who_is_new_is_told_so(
     echoing: EventBus, listening: Listen, until: Until
 ) -> None:
-    echoing.gate.limits = Limits(http=3)
+    echoing.admission.limits = Limits(http=3)
     port = await listening(echoing)
     opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-    await until(lambda: echoing.gate.http == 3)
+    await until(lambda: echoing.admission.http == 3)
     assert (await said(port)).startswith(b"HTTP/1.1 503 ")
-    assert echoing.gate.refused == {"http": 1}
+    assert echoing.admission.refused == {"http": 1}
     for _, writer in opened:
         writer.transport.abort()
-    await until(lambda: echoing.gate.http == 0)
+    await until(lambda: echoing.admission.http == 0)
     assert await live(port) == 200
 
 
@@ -93,11 +93,11 @@ async def test_who_is_silent_makes_way(
     echoing: EventBus, listening: Listen, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("eventbus.server.http.SETTLED", 0.0)
-    echoing.gate.limits = Limits(http=3)
+    echoing.admission.limits = Limits(http=3)
     port = await listening(echoing)
     opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
     opened[1][1].write(b"GET /li")
-    await until(lambda: echoing.gate.http == 3)
+    await until(lambda: echoing.admission.http == 3)
     # However many there are, health checks get through, and so do sockets.
     assert await live(port) == 200
     async with (
@@ -109,7 +109,7 @@ async def test_who_is_silent_makes_way(
         assert await live(port) == 200
     # Those who had sent nothing were told why, the longest silent first.
     assert (await opened[0][0].read()).startswith(b"HTTP/1.1 408 ")
-    assert echoing.gate.refused["http"] >= 1
+    assert echoing.admission.refused["http"] >= 1
     for _, writer in opened:
         writer.transport.abort()
 
@@ -117,7 +117,7 @@ async def test_who_is_silent_makes_way(
 async def test_sockets_that_are_full_leave_room_for_health_checks(
     echoing: EventBus, listening: Listen
 ) -> None:
-    echoing.gate.limits = Limits(connections=1)
+    echoing.admission.limits = Limits(connections=1)
     port = await listening(echoing)
     async with (
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session,
@@ -125,13 +125,13 @@ async def test_sockets_that_are_full_leave_room_for_health_checks(
     ):
         assert (await said(port, handshake())).startswith(b"HTTP/1.1 503 ")
         assert await live(port) == 200
-    assert echoing.gate.refused == {"connections": 1}
+    assert echoing.admission.refused == {"connections": 1}
 
 
 async def test_an_address_counts_with_all_its_connections(
     echoing: EventBus, listening: Listen, until: Until
 ) -> None:
-    echoing.gate.limits = Limits(per_address=2)
+    echoing.admission.limits = Limits(per_address=2)
     port = await listening(echoing)
     _, silent = await asyncio.open_connection("127.0.0.1", port)
     async with (
@@ -142,13 +142,13 @@ async def test_an_address_counts_with_all_its_connections(
             assert (await said(port, request)).startswith(b"HTTP/1.1 429 ")
         assert (await said(port, LIVE, "127.0.0.2")).startswith(b"HTTP/1.1 200 ")
     silent.transport.abort()
-    await until(lambda: not echoing.gate._addresses)
-    assert echoing.gate.refused["per_address"] == 3
+    await until(lambda: not echoing.admission._addresses)
+    assert echoing.admission.refused["per_address"] == 3
 
 
 async def test_behind_a_proxy_its_own_connections_are_nobodys(echoing: EventBus, listening: Listen) -> None:
     echoing.trusted_proxies = networks(["127.0.0.1"])
-    echoing.gate.limits = Limits(per_address=1)
+    echoing.admission.limits = Limits(per_address=1)
     port = await listening(echoing)
     opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
@@ -193,7 +193,7 @@ async def test_who_sends_drops_is_cut_off(
     _, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
     writer.write(request_)
     async with asyncio.timeout(10):
-        while not echoing.gate.refused["stalled"]:
+        while not echoing.admission.refused["stalled"]:
             writer.write(drop)
             await asyncio.sleep(0.05)
     writer.transport.abort()
@@ -214,7 +214,7 @@ async def test_who_is_slow_and_goes_on_is_served(
     async with asyncio.timeout(10):
         assert b" 200 " in await reader.readline()
     writer.transport.abort()
-    assert not echoing.gate.refused["stalled"]
+    assert not echoing.admission.refused["stalled"]
 
 
 async def test_who_does_not_read_the_answer_is_cut_off(
@@ -233,8 +233,8 @@ async def test_who_does_not_read_the_answer_is_cut_off(
         sending = asyncio.ensure_future(
             loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2000)
         )
-        await until(lambda: echoing.gate.refused["stalled"] == 1)
-        await until(lambda: echoing.gate.http == 0)
+        await until(lambda: echoing.admission.refused["stalled"] == 1)
+        await until(lambda: echoing.admission.http == 0)
         sending.cancel()
         await asyncio.wait([sending])
 
@@ -262,7 +262,7 @@ async def test_one_deadline_from_accept_through_tls_to_the_end_of_the_head(
     silent, silent_writer = await asyncio.open_connection("127.0.0.1", port)
     drip, drip_writer = await asyncio.open_connection("127.0.0.1", port)
     drip_writer.write(b"\x16\x03\x01")
-    await until(lambda: echoing.gate.http == 2)
+    await until(lambda: echoing.admission.http == 2)
     slow, slow_writer = await asyncio.open_connection("127.0.0.1", port)
     await asyncio.sleep(0.5)
     await slow_writer.start_tls(secure, server_hostname="127.0.0.1")
@@ -274,8 +274,8 @@ async def test_one_deadline_from_accept_through_tls_to_the_end_of_the_head(
     assert loop.time() - begun < 10
     for writer in (silent_writer, drip_writer, slow_writer):
         writer.transport.abort()
-    await until(lambda: echoing.gate.http == 0)
-    assert echoing.gate.refused == {"handshake_timeout": 3}
+    await until(lambda: echoing.admission.http == 0)
+    assert echoing.admission.refused == {"handshake_timeout": 3}
 
 
 async def test_what_is_no_tls_is_counted_as_that(
@@ -283,8 +283,8 @@ async def test_what_is_no_tls_is_counted_as_that(
 ) -> None:
     port = await listening(echoing)
     await said(port, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    await until(lambda: echoing.gate.refused["tls"] == 1)
-    await until(lambda: echoing.gate.http == 0)
+    await until(lambda: echoing.admission.refused["tls"] == 1)
+    await until(lambda: echoing.admission.http == 0)
     url = f"https://127.0.0.1:{port}"
     async with aiohttp.ClientSession(url) as session, session.get("/livez", ssl=secure) as answer:
         assert answer.status == 200
@@ -332,12 +332,12 @@ async def test_a_closed_connection_counts_until_its_file_is_closed(
     bad = handshake("/public", "Sec-WebSocket-Key: x")
     client = await asyncio.to_thread(NoGoodbye, port, secure)
     assert b" 400 " in await asyncio.to_thread(client.ask, bad)
-    assert echoing.gate.http == 1
-    assert len(echoing.gate._addresses) == 1
+    assert echoing.admission.http == 1
+    assert len(echoing.admission._addresses) == 1
     # It is not held for ever, though its client does not end TLS.
     assert await asyncio.to_thread(client.ended)
-    await until(lambda: echoing.gate.http == 0)
-    assert not echoing.gate._addresses
+    await until(lambda: echoing.admission.http == 0)
+    assert not echoing.admission._addresses
     client.plain.close()
 
 
@@ -346,7 +346,7 @@ async def test_who_makes_way_gives_its_file_back_at_once(
 ) -> None:
     monkeypatch.setattr("eventbus.server.http.SETTLED", 0.0)
     monkeypatch.setattr("eventbus.server.listener.TLS_END", 3600.0)
-    echoing.gate.limits = Limits(http=2)
+    echoing.admission.limits = Limits(http=2)
     port = await listening(echoing)
     silent = await asyncio.to_thread(NoGoodbye, port, secure)
     refused = await asyncio.to_thread(NoGoodbye, port, secure)

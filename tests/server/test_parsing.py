@@ -8,7 +8,7 @@ import re
 import pytest
 
 from eventbus import EventBus
-from eventbus.gate import Limits
+from eventbus.connections.admission import Limits
 from eventbus.server.application import Listening
 from tests.abuse.target import handshake
 from tests.conftest import Until
@@ -72,7 +72,7 @@ async def test_a_head_is_bounded_whatever_stands_before_it(
         assert b"101" not in statuses
         whole = before + FITS
         assert (await asked(port, [whole[:cut], whole[cut:]]))[many:] == [b"101"], cut
-    await until(lambda: echoing.gate.http == 0)
+    await until(lambda: echoing.admission.http == 0)
 
 
 async def test_behind_a_declined_upgrade_requests_are_answered(
@@ -87,7 +87,7 @@ async def test_behind_a_declined_upgrade_requests_are_answered(
             answers = await asked(port, [declined + behind, rest])
             assert len(answers) == (declined + behind + rest).count(b"HTTP/1.1\r\n")
             assert set(answers) <= {b"200", b"405"}
-    await until(lambda: echoing.gate.http == 0)
+    await until(lambda: echoing.admission.http == 0)
 
 
 async def test_behind_an_upgrade_that_is_refused_nothing_is_read(
@@ -102,7 +102,7 @@ async def test_who_has_declined_upgrades_behind_it_makes_way(
     echoing: EventBus, listening: Listen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("eventbus.server.http.SETTLED", 0.0)
-    echoing.gate.limits = Limits(http=3)
+    echoing.admission.limits = Limits(http=3)
     port = await listening(echoing)
     opened = []
     for _ in range(6):
@@ -121,4 +121,4 @@ async def test_nothing_is_read_behind_what_could_not_be_parsed(echoing: EventBus
     port = await listening(echoing)
     for pieces in ([KEPT + b"\x16\x03\x01\r\n\r\n" + KEPT * 3], [KEPT, b"\x16\x03\x01" + KEPT * 3]):
         assert await asked(port, pieces) == [b"200", b"400"]
-    assert echoing.gate.refused == {"bad_request": 2}
+    assert echoing.admission.refused == {"bad_request": 2}

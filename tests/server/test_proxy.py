@@ -142,7 +142,7 @@ async def test_a_connection_has_its_clients_address_and_works(shown: EventBus, s
             await ws.send_str(str(number))
             assert await ws.receive_str(timeout=10) == f"203.0.113.7 {number}"
     # The proxy speaks TLS, not this server: its own address has no part in that.
-    assert (shown.base_url or "").startswith("ws://127.0.0.1:")
+    assert (shown.services.base_url or "").startswith("ws://127.0.0.1:")
 
 
 async def test_frames_right_behind_the_handshake_arrive(shown: EventBus, serve: Serve) -> None:

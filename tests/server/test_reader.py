@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from aiohttp.http import WebSocketError
 
-from eventbus.inboxes import Inboxes
+from eventbus.connections.inboxes import Inboxes
 from eventbus.server.wire import SocketWire
-from eventbus.turns import Turns
+from eventbus.tasks.turns import Turns
 from tests.raw_client import BINARY, PING, masked
 
 LENGTHS = (0, 1, 2, 124, 125, 126, 127, 200, 65535, 65536)
@@ -41,8 +41,10 @@ class Transport:
 def wire_to(transport: Transport) -> SocketWire:
     """A wire that nobody reads from."""
     turns = Turns()
-    bus = SimpleNamespace(turns=turns, inboxes=Inboxes(turns))
-    connection: Any = SimpleNamespace(outbox=SimpleNamespace(deflate=None), socket=SimpleNamespace(bus=bus))
+    services = SimpleNamespace(turns=turns, inboxes=Inboxes(turns))
+    connection: Any = SimpleNamespace(
+        outbox=SimpleNamespace(deflate=None), socket=SimpleNamespace(services=services)
+    )
     options: Any = SimpleNamespace(heartbeat=0, max_message_size=100_000, max_messages=0, max_bytes=0)
     end: Any = transport
     return SocketWire(connection, end, options)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from eventbus.server.systemd import Notifier, notifier
+from eventbus.run.systemd import Notifier, notifier
 
 CONFIG = """
 [sockets.public]

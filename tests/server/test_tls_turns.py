@@ -13,9 +13,9 @@ from typing import Any, cast
 import pytest
 import uvloop
 
-from eventbus import turns as turns_module
 from eventbus.server.tls_turns import Turned, accept_tls
-from eventbus.turns import Turns
+from eventbus.tasks import turns as turns_module
+from eventbus.tasks.turns import Turns
 from tests.server.test_limits import secure
 
 __all__ = ["secure"]

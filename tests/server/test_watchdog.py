@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from eventbus import Context, EventBus, Next
-from eventbus.server.blocking import MOST, QUIET, Blocking
-from eventbus.server.stack import LOOP, Work, look
-from eventbus.server.watchdog import Watch, stood_still
+from eventbus.monitor.blocking import MOST, QUIET, Blocking
+from eventbus.monitor.call_stack import LOOP, Work, look
+from eventbus.monitor.watchdog import Watch, stood_still
 from tests.conftest import Serve, Until
 
 HERE = str(Path(__file__))

@@ -56,6 +56,7 @@ async def count(bus: Any) -> dict[str, Any]:
     await asyncio.sleep(BLINK)
     files &= Counter(open_files())
     gc.collect()
+    admission = bus.admission
     return {
         "tasks": sorted(str(task.get_coro()).split(" at ")[0] for task in asyncio.all_tasks()),
         "threads": sorted(thread.name for thread in threading.enumerate()),
@@ -67,8 +68,12 @@ async def count(bus: Any) -> dict[str, Any]:
             "subscriptions": sum(channels.subscriptions for channels in bus.spaces.values()),
             "documents": len(page.items),
             # The connection that asks is one of HTTP, and of its address.
-            "gate": bus.gate._count + bus.gate._connecting + len(bus.gate._users) + bus.gate.http - 1,
-            "addresses": sum(bus.gate._addresses.values()) - bus.gate.http,
+            "admission": admission._count
+            + admission._connecting
+            + len(admission._users)
+            + admission.http
+            - 1,
+            "addresses": sum(admission._addresses.values()) - admission.http,
             "heartbeats": sum(map(len, bus.heartbeats._slots.values())),
             "owed": len(bus.debts),
             "ending": len(bus.shutdown._ending) + len(bus.shutdown._lingering),

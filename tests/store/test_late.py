@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from eventbus import calls
 from eventbus.errors import StoreError
 from eventbus.store import Place
 from eventbus.store.checked import CheckedStore
+from eventbus.tasks import calls
 from tests.behaviour.memory_store import Memory
 
 MOST = 5

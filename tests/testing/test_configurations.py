@@ -12,16 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from eventbus import (
-    Bus,
-    ConfigError,
-    ConnectionGone,
-    Context,
-    Middleware,
-    Next,
-    Reject,
-    hookimpl,
-)
+from eventbus import Bus, ConfigError, ConnectionGone, Context, Middleware, Next, Reject, hookimpl
 from eventbus.testing import Harness
 
 

@@ -9,16 +9,8 @@ from typing import Any
 
 import pytest
 
-from eventbus import (
-    ConnectionGone,
-    Context,
-    Middleware,
-    Next,
-    PluginFailed,
-    Reject,
-    hookimpl,
-)
-from eventbus.lifecycle import Overdue
+from eventbus import ConnectionGone, Context, Middleware, Next, PluginFailed, Reject, hookimpl
+from eventbus.connections.lifecycle import Overdue
 from eventbus.testing import Harness
 
 
@@ -128,7 +120,7 @@ async def test_a_link_that_returns_no_context_refuses_and_is_the_cause() -> None
 
 async def test_a_limit_refuses_without_a_cause() -> None:
     async with Harness(Plugin()) as harness:
-        harness.bus.gate.limits = dataclasses.replace(harness.bus.gate.limits, connections=1)
+        harness.bus.admission.limits = dataclasses.replace(harness.bus.admission.limits, connections=1)
         await harness.connect()
         with pytest.raises(Reject, match="503") as caught:
             await harness.connect()

@@ -297,7 +297,7 @@ async def test_what_is_passed_on_is_no_deeper_than_what_is_read(levels: int, pas
         [answer] = ada.take_json()
         assert answer.get("code") == (None if passes else "bad_json")
         assert len(bob.take()) == passes
-        assert harness.bus.gate.refused["json_depth"] == (not passes)
+        assert harness.bus.admission.refused["json_depth"] == (not passes)
         # Brackets in a text are none.
         assert await ask(ada, type="publish", channel="news", data="[" * 1000) == [{"type": "ack"}]
 

@@ -1,0 +1,1 @@
+"""Connections and their sockets, from admission to the disconnect."""

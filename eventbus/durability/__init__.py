@@ -1,0 +1,1 @@
+"""Every accepted connection gets its disconnect: the journal, and who runs what was missed."""

@@ -1,0 +1,1 @@
+"""A configuration made into a running server: start, reload, trial, rollback."""

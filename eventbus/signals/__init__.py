@@ -1,0 +1,1 @@
+"""The signals of the process, heard from the first moment on."""

@@ -1,0 +1,1 @@
+"""Work beside the connections: background tasks, threads, and whose turn it is."""
