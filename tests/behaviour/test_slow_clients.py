@@ -129,7 +129,7 @@ async def test_everyone_else_gets_every_message(bus: EventBus, public: BusSocket
         async with session.ws_connect("/public") as client:
             (reading,) = (each for each in public.connections.values() if each is not late)
             await reading.subscribe("all")
-            # What the system keeps for a client that does not read is some megabytes, and not always the same.
+            # What the system keeps for a client that does not read is not always the same: some megabytes.
             for number in range(20_000):
                 await public.publish("all", f"{number} {KIB}")
                 assert (await client.receive_str(timeout=10)).startswith(f"{number} ")
