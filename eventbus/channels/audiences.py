@@ -190,7 +190,7 @@ class Audiences(Generic[T]):
         return audience.name
 
     def unsubscribe(self, name: str, member: T) -> None:
-        """Take the member out; an audience that is empty is forgotten. Who isn't in it is nothing."""
+        """Take the member out; an audience that is empty is forgotten. Nothing happens where it isn't in."""
         audience = self._names.get(name) or self._patterns.get(name)
         if audience is None or not audience.remove(member):
             return

@@ -38,7 +38,7 @@ class Heartbeats:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, beating: Beating) -> None:
-        """From now on."""
+        """Ask this client for signs of life, until `remove`."""
         # Half an interval: silence is noticed after one at the latest, and the answer has the other half.
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._turn)

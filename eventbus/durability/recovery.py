@@ -53,7 +53,7 @@ class Recovery:
         self._tasks: list[asyncio.Future[None]] = []
 
     def start(self) -> None:
-        """From now on."""
+        """Beat for this node and look for dead ones until `stop`, in tasks of their own."""
         # It beats on its own: what the dead owe may take longer than the lease.
         steps = {"the beat of this node": self._renew, "recovery": self._look}
         self._tasks = [

@@ -43,7 +43,7 @@ class Health:
         self._late: set[asyncio.Task[None]] = set()
 
     async def live(self, request: web.Request) -> web.Response:
-        """That this runs is the answer."""
+        """200: the event loop runs."""
         return web.json_response({"live": True}, headers=HEADERS)
 
     async def ready(self, request: web.Request) -> web.Response:
