@@ -20,7 +20,7 @@ from typing import Literal
 
 from ..chain import Chain, blamed
 from ..context import Context, Request
-from ..description import CAUSE, TRACEBACK, describe, exact, is_a, log_error, message_of, printable
+from ..description import CAUSE, CONTEXT, TRACEBACK, describe, exact, is_a, log_error, message_of, printable
 from ..errors import EventBusError, PluginFailed, Reject
 from ..events import CloseCode, EventType
 from ..hookspecs import Outcome
@@ -262,8 +262,10 @@ async def within(socket: BusSocket, event: Literal["connect", "disconnect"], ctx
         if not deadline.expired():
             raise
         overdue = Overdue(f"it took longer than {event}_timeout, {seconds:g} s, and was cancelled")
-        # The cancelled link is in the traceback of the cancelling.
+        # The cancelled link is in the traceback of the cancelling, which is no cause before Python 3.11.4.
         cause = CAUSE(error)
+        if cause is None:
+            cause = CONTEXT(error)
         raise overdue.with_traceback(TRACEBACK(error if cause is None else cause)) from None
 
 
